@@ -1,0 +1,394 @@
+"""The heads-importance figure: one heatmap a function, head by layer, on one colour scale.
+
+1. Take one method's maps in the figure's order, read with the method's sign (`maps.take_maps`).
+2. Choose the colour scale: shared by all panels or one a panel, its upper end a round number; values beyond
+   it take the end's colour, the colourbar says so with an arrow and a "+".
+3. Draw the panels, layer 0 (the input side) at the bottom as in the published figure, so "up" is "deep".
+4. Say under the grid what is drawn: model, method, sign, items, intervals, and what was clipped.
+
+The figure is made for print at its own size (7.2 inches wide for four columns): no text under 7 points. Text
+from data is drawn literally, never as mathtext. This module does not know statistics: it draws what it is
+given, and the index of a head inside its layer means nothing (the order is arbitrary).
+"""
+
+import os
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from headatlas.atlas import attribute
+from headatlas.errors import InputError, RunError
+from headatlas.maps import Maps, decimals, nice, pick_methods, take_maps, value_places, write_number
+from headatlas.methods.base import Sign, methods
+from headatlas.questions import function_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FONT, SMALL = 8.0, 7.0
+STYLE = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so a figure looks the same everywhere
+    "font.size": FONT,
+    "text.usetex": False,
+    "axes.linewidth": 0.6,
+    "axes.unicode_minus": False,
+    "axes.grid": False,
+    "image.cmap": "viridis",
+    "svg.hashsalt": "headatlas",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # journals refuse Type 3
+}
+"""Settings the figure is built and saved under, so that a user's own style moves nothing."""
+TAIL = 0.995
+"""Where clipping may start: the quantile of all drawn values."""
+HELPS = 3.0
+"""Clip only if the largest value is this many times the quantile; else most of the scale would be lost."""
+ROUND_OFF = 1.1
+"""... or if the largest value is at most a tenth over a round number, which then ends the scale."""
+STEPS = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+SIGN_TEXT = {
+    "absolute": "absolute values",
+    "positive": "positive values (negative ones drawn as 0)",
+    "signed": "signed (red supports, blue works against)",
+}
+
+
+@dataclass(frozen=True)
+class ColourScale:
+    """Where a panel's colours end: `low` to `high`, and which ends have values beyond them."""
+
+    low: float
+    high: float
+    below: bool
+    above: bool
+
+    def beyond(self, shown: Float[np.ndarray, "..."]) -> np.ndarray:
+        """Return which values lie beyond the ends (by more than float32 rounds 0.005)."""
+        return (shown > self.high + 1e-6 * self.high) | (shown < self.low - 1e-6 * self.high)
+
+    @property
+    def extend(self) -> Literal["neither", "min", "max", "both"]:
+        """Matplotlib's word for the ends that get an arrow."""
+        if self.below:
+            return "both" if self.above else "min"
+        return "max" if self.above else "neither"
+
+    def ticks(self) -> list[float]:
+        """Return evenly spaced ticks with round steps, both ends included."""
+        if self.low < 0:
+            return [self.low, self.low / 2, 0.0, self.high / 2, self.high]
+        for n in (5, 4, 6, 3):
+            step = self.high / n
+            if abs(nice(step, steps=(1.0, 2.0, 2.5, 5.0), up=True) / step - 1) < 1e-6:
+                return [i * step for i in range(n)] + [self.high]
+        return [i * self.high / 5 for i in range(5)] + [self.high]
+
+    def labels(self) -> list[str]:
+        """Return the ticks' labels; an end with values beyond it says so."""
+        ticks = self.ticks()
+        places = decimals(ticks, self.high)
+        texts = [write_number(t, places) for t in ticks]
+        if places is None:
+            texts = ["0" if t == 0 else text for t, text in zip(ticks, texts, strict=True)]
+        if self.above:
+            texts[-1] += "+"
+        if self.below:
+            texts[0] = "≤ " + texts[0]
+        return texts
+
+
+def choose_scale(shown: Float[np.ndarray, "..."], sign: Sign, clip: float | None) -> ColourScale:
+    """Return the colour scale for `shown`; `clip` sets its upper end instead of the rule above."""
+    sizes = np.abs(shown)
+    largest = float(sizes.max())
+    tail = float(np.quantile(sizes, TAIL))
+    if clip is not None:
+        high = clip
+    elif largest == 0:
+        high = 1.0
+    elif tail > 0 and largest > HELPS * tail:
+        high = nice(tail, steps=(1.0, 2.0, 5.0), up=True)
+    else:
+        below = nice(largest, steps=STEPS, up=False)
+        high = below if largest <= ROUND_OFF * below else nice(largest, steps=STEPS, up=True)
+    open_scale = ColourScale(-high if sign == "signed" else 0.0, high, False, False)
+    beyond = open_scale.beyond(shown)
+    return replace(
+        open_scale, below=bool((beyond & (shown < 0)).any()), above=bool((beyond & (shown > 0)).any())
+    )
+
+
+def index_ticks(n: int) -> list[int]:
+    """Return even ticks for an axis of `n` cells: 0 6 12 18 24 for 24 and 28, every cell up to 12."""
+    if n <= 12:
+        return list(range(n))
+    steps = [s * 10**p for p in range(4) for s in (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)] + [n]
+    exact = [s for k in (4, 5) for s in sorted(set(steps)) if s * k == n]
+    step = exact[0] if exact else min(s for s in steps if n / s <= 5)
+    return list(range(0, n + 1, step))
+
+
+def _literal(text: object, width: int = 60) -> str:
+    """Return text from data as one line that can be drawn: no control characters, no lone surrogates."""
+    clean = str(text).encode("utf-8", "replace").decode("utf-8")
+    clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in clean)
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= width else clean[: width - 1] + "…"
+
+
+def heads_importance(
+    atlas: xr.Dataset,
+    *,
+    method: str | None = None,
+    sign: Sign | None = None,
+    scale: Literal["shared", "panel"] = "shared",
+    functions: Sequence[str] | None = None,
+    clip: float | None = None,
+) -> "Figure":
+    """Draw every function's map of the heads.
+
+    Parameters
+    ----------
+    atlas
+        A Dataset of the atlas's schema; only ``importance`` is needed.
+    method
+        Which method to draw; the atlas's first by default.
+    sign
+        "absolute", "positive" (negative values as 0) or "signed" (diverging colours about zero); by default
+        the method's own (`maps.method_sign`).
+    scale
+        "shared": one colour scale and one colourbar; "panel": one each.
+    functions
+        Which functions, in this order; by default all, in the published figure's order.
+    clip
+        The scale's upper end, in units of importance. By default a round number: the largest value's, or the
+        99.5% quantile's if the largest value is more than three times that quantile.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not attached to pyplot. Save it with `save_figure`.
+
+    Raises
+    ------
+    InputError
+        An unknown method, function, sign or scale, or a clip that is not a positive number.
+    AtlasError
+        The Dataset is no atlas, or holds no head.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    if scale not in ("shared", "panel"):
+        raise InputError(f"Unknown scale '{scale}'. Give 'shared' or 'panel'.")
+    if clip is not None and not (np.isfinite(clip) and clip > 0):
+        raise InputError(f"A clip of {clip} is no upper end of a scale. Give a positive number, e.g. 0.005.")
+    if "method" not in atlas.coords:
+        take_maps(atlas, "")  # raises: says what is missing
+    maps = take_maps(atlas, pick_methods(atlas, method)[0], sign=sign, functions=functions)
+    rows, columns = grid(len(maps.functions))
+    width, height = figure_size(maps, rows, columns, scale)
+    n = len(maps.functions)
+    scales = (
+        [choose_scale(maps.shown, maps.sign, clip)] * n
+        if scale == "shared"
+        else [choose_scale(one, maps.sign, clip) for one in maps.shown]
+    )
+    clipped = sum(int(one.beyond(shown).sum()) for one, shown in zip(scales, maps.shown, strict=True))
+    caption = [
+        line
+        for part in caption_parts(atlas, maps, clipped)
+        for line in textwrap.wrap(part, max(40, int(width * 18.5)))
+    ]
+    with matplotlib.rc_context(STYLE):
+        layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
+        figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        _draw_panels(figure, axes, maps, scales, shared=scale == "shared")
+        figure.supxlabel(
+            "\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False
+        )
+    return figure
+
+
+def grid(n: int) -> tuple[int, int]:
+    """Return rows and columns for `n` panels: 2 x 4 for eight."""
+    columns = n if n <= 4 else 3 if n in (5, 6, 9) else 4 if n <= 16 else 6
+    return -(-n // columns), columns
+
+
+def figure_size(maps: Maps, rows: int, columns: int, scale: str) -> tuple[float, float]:
+    """Return width and height in inches, without the caption: panels as tall as their layers ask for."""
+    panel = 1.42 if columns <= 4 else 1.15
+    if scale == "panel":
+        panel += 0.65  # its own colourbar
+    ratio = float(np.clip(len(maps.layers) / len(maps.heads), 0.85, 1.45))
+    return max(3.4, columns * panel + 1.45), rows * (1.42 * ratio + 0.28) + 0.35
+
+
+def _draw_panels(
+    figure: "Figure", axes: np.ndarray, maps: Maps, scales: Sequence[ColourScale], *, shared: bool
+) -> None:
+    """Draw each function's panel, hide the places left over, and add the colourbar(s)."""
+    n, columns = len(maps.functions), axes.shape[1]
+    for axis in axes.flat[n:]:
+        axis.set_axis_off()
+    for i, axis in enumerate(axes.flat[:n]):
+        image = _draw_panel(axis, maps, i, scales[i])
+        lowest, left = i + columns >= n, i % columns == 0
+        axis.tick_params(labelbottom=lowest, labelleft=left)
+        axis.set_xlabel("Head" if lowest else "", fontsize=FONT, labelpad=2)
+        axis.set_ylabel("Layer (0 = input side)" if left else "", fontsize=FONT)
+        if not shared:
+            label = "Heads Importance" if i % columns == columns - 1 or i == n - 1 else ""
+            _colourbar(figure, image, axis, scales[i], label, fraction=0.09, aspect=18.0)
+    if shared:
+        _colourbar(figure, image, list(axes.flat), scales[0], "Heads Importance", fraction=0.035, aspect=36.0)
+
+
+def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale) -> Any:
+    """Draw one function's map. Cell h covers h to h+1, so a tick marks its cell's lower edge."""
+    n_layers, n_heads = maps.shown.shape[1:]
+    image = axis.imshow(
+        maps.shown[i],
+        origin="lower",
+        aspect="auto",
+        interpolation="none",
+        extent=(0, n_heads, 0, n_layers),
+        cmap="RdBu_r" if maps.sign == "signed" else "viridis",
+        vmin=scale.low,
+        vmax=scale.high,
+    )
+    title = "\n".join(textwrap.wrap(panel_title(maps.functions[i]), 23)[:2])
+    axis.set_title(title, fontsize=7.5, pad=3, parse_math=False)
+    for one, own in ((axis.xaxis, maps.heads), (axis.yaxis, maps.layers)):
+        ticks = index_ticks(len(own))
+        middle = 0.5 if len(own) <= 12 else 0.0  # few cells: each tick sits on its cell's middle
+        labels = [str(own[t] if t < len(own) else own[-1] + 1) for t in ticks]
+        one.set_ticks([t + middle for t in ticks], labels)
+    axis.tick_params(labelsize=SMALL, length=2, width=0.6, pad=2)
+    return image
+
+
+def panel_title(function: str) -> str:
+    """Return a panel's title. A mark for functions the model can't do would be added here."""
+    return _literal(function_title(function), 46)
+
+
+def _colourbar(
+    figure: "Figure", image: Any, axes: Any, scale: ColourScale, label: str, *, fraction: float, aspect: float
+) -> None:
+    """Add a colourbar whose labels never all read as zero."""
+    bar = figure.colorbar(
+        image, ax=axes, extend=scale.extend, extendfrac=0.04, fraction=fraction, aspect=aspect, pad=0.02
+    )
+    bar.set_ticks(scale.ticks(), labels=scale.labels())
+    bar.ax.tick_params(labelsize=SMALL, length=2, width=0.6, pad=2)
+    bar.outline.set_linewidth(0.6)
+    if label:
+        bar.set_label(label, fontsize=FONT)
+
+
+def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
+    """Return what the figure says about itself: what is drawn, how to read it, what is clipped."""
+    label = methods.get(maps.method).label if maps.method in methods else ""
+    what = [
+        f"Model: {model_name(atlas)}",
+        f"{len(maps.layers)} layers x {len(maps.heads)} heads",
+        f"method: {_literal(maps.method)}" + (f" ({_literal(label)})" if label else ""),
+        SIGN_TEXT[maps.sign] if maps.sign != "positive" or (maps.values < 0).any() else "no value negative",
+        _items(atlas, maps),
+        _intervals(atlas, maps),
+    ]
+    sizes = np.abs(maps.shown)
+    i, layer, head = (int(j) for j in np.unravel_index(int(sizes.argmax()), sizes.shape))
+    value = float(maps.shown[i, layer, head])
+    text = write_number(value, value_places(abs(value))) if value else "all values are zero"
+    read = [f"Strongest value: {text} ({maps.head_name(layer, head)}, {panel_title(maps.functions[i])})"]
+    if clipped:
+        read.append(f"{clipped} of {sizes.size} values beyond the colour scale")
+    read.append("head order inside a layer is arbitrary")
+    return ["; ".join(what) + ".", "; ".join(read) + "."]
+
+
+def model_name(atlas: xr.Dataset) -> str:
+    """Return the model's name from the atlas's provenance."""
+    model: Any = attribute(atlas, "model")
+    if isinstance(model, dict):
+        model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
+    return _literal(model) if model else "not named in this atlas"
+
+
+def _items(atlas: xr.Dataset, maps: Maps) -> str:
+    """Return how many items the maps rest on."""
+    if "n_items" not in atlas:
+        return "number of items not in this atlas"
+    counts = [int(atlas["n_items"].sel(function=f)) for f in maps.functions]
+    spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    return f"{sum(counts)} items ({spread} a function)"
+
+
+def _intervals(atlas: xr.Dataset, maps: Maps) -> str:
+    """Return which intervals the atlas holds for what is drawn."""
+    if "ci_low" not in atlas or not np.isfinite(atlas["ci_low"].sel({"method": maps.method})).any():
+        return "no intervals in this atlas"
+    kind = atlas["ci_low"].attrs.get("interval") or "95% bootstrap over main questions and refits"
+    return f"intervals in the atlas: {_literal(kind, 90)}"
+
+
+def save_figure(
+    figure: "Figure", path_stem: str | Path, formats: Iterable[str] = ("png", "pdf", "svg")
+) -> tuple[Path, ...]:
+    """Write `figure` as ``<path_stem>.<format>`` for each format, atomically; the same bytes each time.
+
+    Raises
+    ------
+    InputError
+        A format that matplotlib can't write.
+    RunError
+        The folder can't be written, or the disk is full.
+    """
+    formats, stem, paths = tuple(formats), Path(path_stem), []
+    known = figure.canvas.get_supported_filetypes()
+    for kind in formats:
+        if kind not in known:
+            raise InputError(f"Can't save a figure as '{kind}'. Known: {', '.join(sorted(known))}.")
+    for kind in formats:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _write(figure, partial, kind)
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise RunError(f"Can't write {path}: {error.strerror or error}. Give another folder.") from error
+        paths.append(path)
+    return tuple(paths)
+
+
+def _write(figure: "Figure", path: Path, kind: str) -> None:
+    """Write one file, without dates or random ids."""
+    import matplotlib
+
+    undated: dict[str, dict[str, str | None]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": "headatlas"},
+        "pdf": {"CreationDate": None, "Creator": "headatlas", "Producer": None},
+    }
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # a label in a script that DejaVu lacks is drawn as boxes, not refused
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(path, format=kind, dpi=300, metadata=undated.get(kind))

@@ -1,0 +1,206 @@
+"""Findings: what an atlas shows, as sentences with the numbers under them. No prose without a number.
+
+1. For each method, for each function: its peak head, the band of layers that holds its mass, its depth, how
+   many heads hold half of the mass, how many lie below a stated threshold or have q < 0.05.
+2. Over the functions: how large and how spread the scores are, which maps are alike, which stand apart
+   (`maps.contrast`), and which quarters of the layer x head grid are empty.
+3. How far that carries: probe beside text-only baseline, reliability, whether the model can do the function.
+4. What the atlas has no numbers for is left out above and listed as not known.
+
+Statements (`statements`, `reach`) are plain text; `Findings.to_markdown` escapes them, so that labels from
+data stay labels. This module measures nothing.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from headatlas.atlas import attribute, check_atlas
+from headatlas.errors import InputError
+from headatlas.maps import nice, pick_methods, take_maps, value_places, write_number
+from headatlas.methods.base import methods
+from headatlas.questions import function_title
+from headatlas.reach import Unknown as Unknown
+from headatlas.reach import reach_findings, unknowns
+from headatlas.statements import Finding as Finding
+from headatlas.statements import View, function_finding, map_findings
+from headatlas.wording import escape, percent, plain, round_number
+
+SIGN_TEXT = {
+    "absolute": "absolute values",
+    "positive": "the positive part",
+    "signed": "ordered by value, mass by absolute value",
+}
+
+
+@dataclass(frozen=True)
+class MethodFindings:
+    """The findings of one method; `unit` says what one unit of importance is."""
+
+    method: str
+    sign: str
+    unit: str
+    threshold: float
+    layers: int
+    heads: int
+    findings: tuple[Finding, ...]
+    unknown: tuple[Unknown, ...]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All findings of an atlas, one section a method. Iterating gives every `Finding`."""
+
+    model: str
+    sections: tuple[MethodFindings, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        return (finding for section in self.sections for finding in section.findings)
+
+    def get(self, id: str, *, method: str | None = None) -> Finding:
+        """Return the finding `id` of `method` (the first by default).
+
+        Raises
+        ------
+        InputError
+            There is none: the numbers it needs are not in the atlas.
+        """
+        for finding in self:
+            if finding.id == id and method in (None, finding.method):
+                return finding
+        raise InputError(f"No finding '{id}'. There are: {', '.join(sorted({f.id for f in self}))}.")
+
+    def to_json(self) -> str:
+        """Return JSON text: the same atlas gives the same text; NaN never occurs (null)."""
+        sections = [
+            {
+                "method": s.method,
+                "sign": s.sign,
+                "unit": s.unit,
+                "threshold": s.threshold,
+                "layers": s.layers,
+                "heads": s.heads,
+                "findings": [vars(f) for f in s.findings],
+                "unknown": [vars(u) for u in s.unknown],
+            }
+            for s in self.sections
+        ]
+        content = plain({"schema": 1, "model": self.model, "methods": sections})
+        return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        """Return Markdown: a table over the functions and the statements. Text from data is escaped."""
+        lines = [f"# Findings: {escape(self.model)}", ""]
+        for section in self.sections:
+            lines += _section_markdown(section)
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def findings(atlas: xr.Dataset, *, method: str | None = None, threshold: float | None = None) -> Findings:
+    """Say what an atlas shows.
+
+    Parameters
+    ----------
+    atlas
+        A Dataset of the atlas's schema; only ``importance`` is needed.
+    method
+        One method; by default each of the atlas's, in its order.
+    threshold
+        Below this a head's mass counts as low. By default the largest of 1, 2, 5 times a power of ten that is
+        at most half of the method's highest value (0.002 where the highest is 0.005).
+
+    Raises
+    ------
+    InputError
+        No such method, or a threshold that is not a positive number.
+    AtlasError
+        The Dataset is no atlas.
+    """
+    check_atlas(atlas)
+    if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
+        raise InputError(f"A threshold of {threshold} separates nothing. Give a positive number, e.g. 0.002.")
+    model: Any = attribute(atlas, "model")
+    if isinstance(model, dict):
+        model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
+    sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))
+    return Findings(str(model) if model else "a model not named in the atlas", sections)
+
+
+def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) -> MethodFindings:
+    """Return one method's section."""
+    maps = take_maps(atlas, method)
+    largest = float(maps.mass.max())
+    low = threshold or (nice(largest / 2, steps=(1.0, 2.0, 5.0), up=False) if largest else 1.0)
+    view = View(atlas.sel({"method": method}), maps, low, value_places(largest))
+    each = [function_finding(view, i) for i in range(len(maps.functions))]
+    known = methods.get(method) if method in methods else None
+    return MethodFindings(
+        method=method,
+        sign=maps.sign,
+        unit=known.label if known else "",
+        threshold=low,
+        layers=len(maps.layers),
+        heads=len(maps.heads),
+        findings=(*map_findings(view, each), *each, *reach_findings(view)),
+        unknown=unknowns(view, known.reads if known else None),
+    )
+
+
+# -- Markdown ------------------------------------------------------------------------------------------------
+
+
+def _section_markdown(section: MethodFindings) -> list[str]:
+    """Return one method's section as lines of Markdown."""
+    unit = f" ({escape(section.unit)})" if section.unit else ""
+    lines = [
+        f"## Method {escape(section.method)}{unit}",
+        "",
+        f"{section.layers} layers x {section.heads} heads, layer 0 = input side; read as "
+        f"{SIGN_TEXT[section.sign]}. A head is written L6H12: layer 6, head 12.",
+        "",
+    ]
+    lines += _table([f for f in section.findings if f.topic == "function"], section)
+    for topic, heading in (
+        ("maps", "Over the functions"),
+        ("function", "Function by function"),
+        ("reach", "How far these numbers carry"),
+    ):
+        found = [f for f in section.findings if f.topic == topic]
+        if found:
+            lines += [f"### {heading}", "", *(f"- {escape(f.statement)}" for f in found), ""]
+    lines += ["### What is not known", "", *(f"- {escape(u.statement)}" for u in section.unknown), ""]
+    return lines
+
+
+def _table(found: list[Finding], section: MethodFindings) -> list[str]:
+    """Return the table over functions."""
+    places = value_places(max(f.numbers["largest"] for f in found))
+    below = round_number(section.threshold)
+    head = ["Function", "Peak head", "Value", "Interval", "Layers", "Their share", "Depth", "Heads for half"]
+    head += [f"Below {below}", "q < 0.05"]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for finding in found:
+        n, title = finding.numbers, escape(function_title(finding.function or ""))
+        if not n["largest"]:
+            lines.append(f"| {title} |" + " - |" * (len(head) - 1))
+            continue
+        peak, layers, low, high = n["peak"], n["layers"], n["peak"]["low"], n["peak"]["high"]
+        known = low is not None and high is not None
+        cells = [
+            title,
+            peak["head"],
+            write_number(peak["value"], places),
+            f"{write_number(low, places)} to {write_number(high, places)}" if known else "-",
+            f"{layers['first']}-{layers['last']}" if layers["p"] < 0.05 else "no band",
+            percent(layers["share"]) if layers["p"] < 0.05 else "-",
+            f"{n['depth']['centre']:.2f}",
+            f"{n['heads_for_half']} of {n['n_heads']}",
+            percent(n["below_threshold"]),
+            "-" if n["significant"] is None else str(n["significant"]),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return [*lines, ""]

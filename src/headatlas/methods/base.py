@@ -1,0 +1,79 @@
+"""The Method contract and its laws.
+
+A method turns prompts (and, if it reads them, their pooled activations) into *samples* of importance. It
+never averages over items and never makes an interval: that is done in one place, `stats.py`.
+
+It does not know where activations are kept, how prompts were made, or what is drawn from its numbers.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from headatlas._registry import Registry
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+Sign = Literal["absolute", "positive", "signed"]
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What one pass over the model leaves for the methods that read pooled z.
+
+    Attributes
+    ----------
+    z
+        Mean z over the chosen answer positions of every item, (item, layer, head, head_dim), float32.
+        May be a read-only memory map.
+    function
+        Function id of every item, (item,), str.
+    group
+        Main-question id of every item, (item,), str: items of one group never straddle a fold.
+    functions
+        The functions in the figure's order; every entry of `function` is one of them.
+    """
+
+    z: Float[np.ndarray, "item layer head head_dim"]
+    function: np.ndarray
+    group: np.ndarray
+    functions: tuple[str, ...]
+
+
+class Method(ABC):
+    """A way to score every head for every function. Subclasses are frozen dataclasses: fields are parameters.
+
+    Laws (tested over the registry)
+    -------------------------------
+    - The call is stateless; the same arguments and seed give the same samples.
+    - Higher = the head supports the function more. Values are signed where a sign exists.
+    - The result is a Dataset with ``importance(sample, layer, head)``, float32 and finite, and two
+      coordinates on ``sample``: ``function`` (the function the sample speaks of) and ``group`` (the main
+      question it comes from); optionally ``refit`` (int). Every function has at least two groups.
+    - Optionally ``null(null_sample, layer, head)`` with the coordinate ``null_function``: the *function-level
+      mean* importance a head gets where there is nothing to find (shuffled labels), one per null refit.
+    - Optionally ``correct(prediction)``, float, with coordinates ``function``/``group`` named
+      ``prediction_function``/``prediction_group`` and ``prediction_item``: held-out accuracy of a probe.
+    - Attributes of the Dataset are the method's own findings about itself (flat, JSON-serialisable).
+    - Results do not depend on the order of items beyond the seed's draw, nor on batch or chunk size.
+    """
+
+    name: ClassVar[str]
+    reads: ClassVar[Literal["activations", "model"]]
+    default_sign: ClassVar[Sign] = "signed"
+    label: ClassVar[str]
+    """What one unit of importance is, for colourbars and findings: e.g. "mean gradient x activation"."""
+
+    @abstractmethod
+    def __call__(
+        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
+    ) -> xr.Dataset:
+        """Return the samples of importance described in the class's laws."""
+
+
+methods: Registry[type[Method]] = Registry("method")

@@ -1,0 +1,392 @@
+"""The published probe on pooled z, and the importance of each head to it.
+
+1. Feature of a head: its mean z and the mean z of its layer's heads. One linear map, shared by all heads,
+   takes both to a 64-dim *projection*; the projections of all heads, flattened, go through a hidden layer of
+   512 (ReLU, dropout 0.3) to one logit a function. (Architecture: arXiv 2512.10978, its released code.)
+2. A refit draws folds of whole main questions and trains one probe a fold on the rest, from its own
+   initialisation: shuffled mini-batches, a learning rate that falls to zero, and early stopping on main
+   questions set aside from the training part.
+3. Importance of a head for a held-out item of function c, as published: the gradient of logit c with respect
+   to the head's projection, times that projection, averaged over its 64 dims. Between ReLUs that gradient is
+   (weights of logit c, where the hidden unit is on) times (the hidden layer's weights): no autograd needed.
+4. The null: the same refits on labels shuffled across items, trained for as long as the real ones were, and
+   averaged per function.
+
+Decisions that move numbers: z is centred, and each head scaled, with statistics of the training part, so that
+a projection says how an item differs from the average one (`standardise=False` gives raw z); importance is
+computed on held-out items only, and averaged over refits, since one probe is a poor guide to the next.
+`Probe(variant="published")` gives the published choices instead (see the class).
+
+It explains the probe's logit, not the model's answer. It does not know prompts, tokens or the model, and the
+layer's mean in step 1 lets one head's credit leak to its layer-mates.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from headatlas.controls import grouped_folds
+from headatlas.errors import InputError, RunError
+from headatlas.methods.base import Activations, Method, Sign, methods
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+SCORE_BATCH = 256
+"""Items at a time where nothing is trained: bounds memory, changes no number."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How one probe is trained. ``patience`` 0: all epochs, no validation part."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    shuffle: bool
+    decay: bool
+    autocast: bool
+
+
+class _ProbeNet(nn.Module):
+    """Projection shared by heads, hidden layer, logits; z is shifted and scaled by fixed statistics first."""
+
+    def __init__(
+        self, shape: tuple[int, int, int], classes: int, projection: int, hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        layers, heads, head_dim = shape
+        self.shared = nn.Linear(2 * head_dim, projection)
+        self.hidden = nn.Linear(layers * heads * projection, hidden)
+        self.logits = nn.Linear(hidden, classes)
+        self.dropout = nn.Dropout(dropout)
+        self.shift: Tensor | None = None
+        self.scale: Tensor | None = None
+
+    def project(self, z: Float[Tensor, "item layer head head_dim"]) -> Float[Tensor, "item layer head dim"]:
+        """Return every head's projection; W [z; mean] is computed as W_own z + W_layer mean, once a layer."""
+        if self.shift is not None and self.scale is not None:
+            z = (z - self.shift) * self.scale
+        own, layer = self.shared.weight.split(z.shape[-1], dim=1)
+        return z @ own.T + nn.functional.linear(z.mean(2), layer, self.shared.bias).unsqueeze(2)
+
+    def forward(self, z: Float[Tensor, "item layer head head_dim"]) -> Float[Tensor, "item function"]:
+        """Return the logits."""
+        on = torch.relu(self.hidden(self.project(z).flatten(1)))
+        return self.logits(self.dropout(on))
+
+    def explain(
+        self, z: Float[Tensor, "item layer head head_dim"], label: Int[Tensor, " item"]
+    ) -> tuple[Float[Tensor, "item layer head"], Float[Tensor, "item function"]]:
+        """Return the mean gradient x projection of every item's own logit, and all logits (no dropout)."""
+        projections = self.project(z)
+        before = self.hidden(projections.flatten(1))
+        logits = self.logits(torch.relu(before))
+        gradient = (self.logits.weight[label] * (before > 0)) @ self.hidden.weight
+        return (gradient.view_as(projections).float() * projections.float()).mean(-1), logits
+
+
+def _statistics(
+    z: Float[np.ndarray, "item layer head head_dim"], index: Int[np.ndarray, " train"]
+) -> tuple[Tensor, Tensor]:
+    """Return the mean of z over the items of `index` and one over each head's root mean square around it."""
+    total = np.zeros(z.shape[1:], np.float64)
+    square = np.zeros(z.shape[1:], np.float64)
+    for start in range(0, len(index), SCORE_BATCH):
+        part = z[index[start : start + SCORE_BATCH]]
+        total += part.sum(0, dtype=np.float64)
+        square += np.einsum("ilhd,ilhd->lhd", part, part, dtype=np.float64)
+    mean = total / len(index)
+    spread = np.sqrt(np.maximum(square / len(index) - mean**2, 0).mean(-1, keepdims=True))
+    # A head that is silent in all training items stays silent: it can't be scaled up to carry anything.
+    scale = np.where(spread > 1e-6 * max(float(spread.max()), 1e-30), 1 / np.maximum(spread, 1e-30), 0.0)
+    return torch.from_numpy(mean.astype(np.float32)), torch.from_numpy(scale.astype(np.float32))
+
+
+def _loss(net: _ProbeNet, z: np.ndarray, label: Tensor, index: np.ndarray, autocast: bool) -> float:
+    """Return the mean cross-entropy of the items of `index`."""
+    net.eval()
+    total = 0.0
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for start in range(0, len(index), SCORE_BATCH):
+            part = index[start : start + SCORE_BATCH]
+            logits = net(torch.from_numpy(z[part])).float()
+            total += float(nn.functional.cross_entropy(logits, label[part], reduction="sum"))
+    return total / len(index)
+
+
+def _train(
+    net: _ProbeNet, z: np.ndarray, label: Tensor, train: np.ndarray, validate: np.ndarray, plan: _Plan
+) -> int:
+    """Train `net` in place; return the epoch that was kept (the one with the lowest validation loss)."""
+    optimiser = torch.optim.AdamW(
+        net.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+    )
+    best, best_epoch, best_state = float("inf"), 0, None
+    steps = plan.epochs * -(-len(train) // plan.batch_size)
+    step = 0
+    for epoch in range(1, plan.epochs + 1):
+        net.train()
+        order = train[torch.randperm(len(train)).numpy()] if plan.shuffle else train
+        for start in range(0, len(order), plan.batch_size):
+            part = order[start : start + plan.batch_size]
+            with torch.autocast("cpu", torch.bfloat16, enabled=plan.autocast):
+                logits = net(torch.from_numpy(z[part]))
+            loss = nn.functional.cross_entropy(logits.float(), label[part])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            if (
+                plan.decay
+            ):  # linear to zero: few epochs end in a settled probe, not wherever the last step fell
+                optimiser.param_groups[0]["lr"] = plan.learning_rate * (1 - step / steps)
+            optimiser.step()
+            step += 1
+        if not plan.patience:
+            continue
+        held = _loss(net, z, label, validate, plan.autocast)
+        if held < best:
+            best, best_epoch = held, epoch
+            best_state = {name: value.clone() for name, value in net.state_dict().items()}
+        elif epoch - best_epoch >= plan.patience:
+            break
+    if best_state is not None:
+        net.load_state_dict(best_state)
+    return best_epoch or plan.epochs
+
+
+@dataclass(frozen=True)
+class _Refit:
+    """What one refit (a probe a fold) says of the items that were held out; ``rows`` are those items."""
+
+    rows: np.ndarray
+    importance: Float[np.ndarray, "row layer head"]
+    probability: Float[np.ndarray, "row function"]
+    epochs: list[int]
+
+
+@dataclass(frozen=True)
+class Probe(Method):
+    """The published probe, its importance, and what is needed to trust it: held-out folds, refits and a null.
+
+    Parameters
+    ----------
+    variant
+        "sound": shuffled mini-batches, early stopping, held-out folds, refits, a null from shuffled labels.
+        "published": batch size 1 in the items' order, 100 epochs of AdamW at 1e-4, raw z in float32, no
+        validation part, no null, importance on one held-out part of a fifth of the main questions (the share
+        that the published test split has). It takes hours on a CPU; `epochs` and `refits` shorten it.
+    folds
+        Parts that main questions are dealt into; one probe a part. Fewer are made when a function occurs in
+        fewer main questions (the attribute ``folds`` says how many), never fewer than three.
+    refits
+        How many times all of that is done again, with other folds, initialisation and order.
+    null_refits
+        Refits on shuffled labels. With none, p-values come from a sign-flip test, which knows nothing of
+        how a probe's own noise spreads over all items.
+    epochs, batch_size, learning_rate
+        None takes the variant's: at most 6 epochs of 128 items at 5e-4, or 100 of 1 at 1e-4.
+    patience
+        Epochs without a lower validation loss before training stops ("sound" only).
+    validation
+        Share of the training part's main questions set aside for that.
+    standardise
+        Centre z and scale each head to unit spread, by the training part ("sound" only).
+    precision
+        Of the hidden layer's products ("sound" only): "auto" takes bfloat16 where the processor has it.
+
+    Notes
+    -----
+    ``correct`` is the mean over refits of whether a held-out item is classified right: the accuracy of one
+    probe, not of an ensemble of them (that is the attribute ``ensemble_accuracy``).
+    """
+
+    name: ClassVar[str] = "probe"
+    reads: ClassVar[Literal["activations", "model"]] = "activations"
+    default_sign: ClassVar[Sign] = "absolute"
+    label: ClassVar[str] = "mean gradient x projection"
+
+    variant: Literal["sound", "published"] = "sound"
+    folds: int = 5
+    refits: int = 4
+    null_refits: int = 2
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    patience: int = 2
+    validation: float = 0.1
+    standardise: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.variant not in ("sound", "published"):
+            raise InputError(f"Unknown probe variant '{self.variant}'. Known: sound, published.")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise InputError(f"Unknown precision '{self.precision}'. Known: auto, float32, bfloat16.")
+        if self.refits < 1 or self.null_refits < 0 or (self.epochs is not None and self.epochs < 1):
+            raise InputError("A probe needs refits and epochs of 1 or more, and null_refits of 0 or more.")
+
+    def __call__(
+        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
+    ) -> xr.Dataset:
+        """Return one sample an item and refit (see the class and `Method`).
+
+        Raises
+        ------
+        InputError
+            No activations, one function only, or a function in fewer than three main questions.
+        RunError
+            Training ran into NaN.
+        """
+        if activations is None:
+            raise InputError("The probe reads pooled activations, and got none. Capture them first.")
+        functions = [f for f in activations.functions if f in set(activations.function.tolist())]
+        label = np.array([functions.index(f) for f in activations.function], dtype=np.int64)
+        plan, draw = self._plan(), np.random.default_rng(np.random.SeedSequence(seed))
+        seeds = draw.integers(2**31, size=(self.refits + self.null_refits, 2))
+        null_refits = self.null_refits if self.variant == "sound" else 0
+
+        real = [self._refit(activations, label, plan, int(a), int(b)) for a, b in seeds[: self.refits]]
+        # A null that stopped early, for want of anything to learn, would be no match for probes that went on.
+        length = max(1, round(float(np.mean([e for refit in real for e in refit.epochs]))))
+        null_plan = replace(plan, epochs=length, patience=0)
+        null = []
+        for a, b in seeds[self.refits : self.refits + null_refits]:
+            shuffled = np.random.default_rng(int(a)).permutation(label)
+            refit = self._refit(activations, shuffled, null_plan, int(a), int(b))
+            held = shuffled[refit.rows]
+            null += [refit.importance[held == c].mean(0) for c in range(len(functions))]
+        samples = _samples(activations, functions, label, real, null)
+        return samples.assign_attrs(
+            folds=len(real[0].epochs),
+            epochs=[e for refit in real for e in refit.epochs],
+            null_epochs=length,
+            precision="bfloat16" if plan.autocast else "float32",
+            batch_size=plan.batch_size,
+            learning_rate=plan.learning_rate,
+        )
+
+    def _plan(self) -> _Plan:
+        """Return how a probe is trained: the variant's choices, with the fields that were given."""
+        sound = self.variant == "sound"
+        bf16 = self.precision == "bfloat16" or (
+            self.precision == "auto"
+            and torch.backends.mkldnn.is_available()
+            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
+        return _Plan(
+            epochs=self.epochs or (6 if sound else 100),
+            batch_size=self.batch_size or (128 if sound else 1),
+            learning_rate=self.learning_rate or (5e-4 if sound else 1e-4),
+            weight_decay=0.01,
+            patience=self.patience if sound else 0,
+            shuffle=sound,
+            decay=sound,
+            autocast=sound and bf16,
+        )
+
+    def _refit(
+        self, activations: Activations, label: np.ndarray, plan: _Plan, deal: int, start: int
+    ) -> _Refit:
+        """Train one probe a fold and explain the items it did not see."""
+        # Folds follow the true functions, in the null too: what is shuffled is the label, nothing else.
+        fold = grouped_folds(activations.function, activations.group, folds=self.folds, seed=deal)
+        count = int(fold.max()) + 1 if self.variant == "sound" else 1
+        rows, importance, probability, epochs = [], [], [], []
+        for number in range(count):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(start + number)
+                net, kept = self._fit(activations, label, np.flatnonzero(fold != number), plan)
+            held_out = np.flatnonzero(fold == number)
+            explained, chances = _explain(
+                net, activations.z, torch.from_numpy(label), held_out, plan.autocast
+            )
+            rows.append(held_out)
+            importance.append(explained)
+            probability.append(chances)
+            epochs.append(kept)
+        return _Refit(np.concatenate(rows), np.concatenate(importance), np.concatenate(probability), epochs)
+
+    def _fit(
+        self, activations: Activations, label: np.ndarray, train: np.ndarray, plan: _Plan
+    ) -> tuple[_ProbeNet, int]:
+        """Return a probe trained on the items of `train`, and the number of its epochs."""
+        z = activations.z
+        net = _ProbeNet(z.shape[1:], int(label.max()) + 1, projection=64, hidden=512, dropout=0.3)
+        validate = train[:0]
+        if plan.patience:
+            groups = np.unique(activations.group[train])
+            aside = groups[
+                torch.randperm(len(groups)).numpy()[: max(1, round(self.validation * len(groups)))]
+            ]
+            validates = np.isin(activations.group[train], aside)
+            train, validate = train[~validates], train[validates]
+        if self.standardise and self.variant == "sound":
+            net.shift, net.scale = _statistics(z, train)
+        return net, _train(net, z, torch.from_numpy(label), train, validate, plan)
+
+
+def _explain(
+    net: _ProbeNet, z: np.ndarray, label: Tensor, index: np.ndarray, autocast: bool
+) -> tuple[Float[np.ndarray, "row layer head"], Float[np.ndarray, "row function"]]:
+    """Return the importance of every head for the items of `index`, and the probability of each function."""
+    net.eval()
+    importance, probability = [], []
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        for start in range(0, len(index), SCORE_BATCH):
+            part = index[start : start + SCORE_BATCH]
+            explained, logits = net.explain(torch.from_numpy(z[part]), label[part])
+            importance.append(explained.numpy())
+            probability.append(logits.float().softmax(1).numpy())
+    result = np.concatenate(importance)
+    if not np.isfinite(result).all():
+        raise RunError("The probe's training ran into NaN: z holds values that are NaN, infinite or huge.")
+    return result, np.concatenate(probability)
+
+
+def _samples(
+    activations: Activations,
+    functions: list[str],
+    label: np.ndarray,
+    real: list[_Refit],
+    null: list[np.ndarray],
+) -> xr.Dataset:
+    """Return the refits as the Dataset that `Method` promises."""
+    rows = np.concatenate([refit.rows for refit in real])
+    items = np.unique(rows)
+    place = np.searchsorted(items, rows)
+    times = np.bincount(place)
+    right = np.concatenate([r.probability.argmax(1) == label[r.rows] for r in real])
+    chances = np.zeros((len(items), len(functions)))
+    np.add.at(chances, place, np.concatenate([refit.probability for refit in real]))
+    samples = xr.Dataset(
+        {
+            "importance": (("sample", "layer", "head"), np.concatenate([refit.importance for refit in real])),
+            "correct": ("prediction", np.bincount(place, right) / times),
+        },
+        coords={
+            "function": ("sample", activations.function[rows]),
+            "group": ("sample", activations.group[rows]),
+            "item": ("sample", rows),
+            "refit": ("sample", np.repeat(np.arange(len(real)), [len(refit.rows) for refit in real])),
+            "prediction_function": ("prediction", activations.function[items]),
+            "prediction_group": ("prediction", activations.group[items]),
+            "prediction_item": ("prediction", items),
+        },
+        attrs={"ensemble_accuracy": float((chances.argmax(1) == label[items]).mean())},
+    )
+    if null:
+        samples["null"] = (("null_sample", "layer", "head"), np.stack(null))
+        samples = samples.assign_coords(
+            null_function=("null_sample", functions * (len(null) // len(functions)))
+        )
+    return samples
+
+
+methods.register(Probe.name, Probe)

@@ -1,0 +1,341 @@
+"""The pipeline: a model and questions in, an atlas out.
+
+1. Prompts are built, one a step.
+2. One pass over the model fills the store with pooled z and the answers' log-probabilities (`capture`).
+3. A classifier that sees only the subquestions' text is the baseline of every probe.
+4. Each method turns prompts and activations into samples of importance; `stats.reduce` makes them a map.
+5. The maps, the baseline and the provenance are one Dataset: the atlas.
+
+It does not know what is drawn or written from the atlas, nor how the command line was typed.
+"""
+
+import json
+import platform
+import tempfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+
+import headatlas.methods  # noqa: F401  (registers the methods)
+from headatlas import stats
+from headatlas.atlas import check_atlas
+from headatlas.controls import check_functions, text_baseline
+from headatlas.errors import InputError
+from headatlas.methods.base import Activations, Method, methods as registered
+from headatlas.models.head_model import Captured, HeadModel
+from headatlas.models.tree import plan_packs
+from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of, templates, with_answer
+from headatlas.questions import QuestionSet
+from headatlas.store import Store
+
+Answers = Literal["reference", "generated"]
+Report = Callable[[str, int, int], None]
+"""Called with (stage, done, total) as work goes on."""
+
+MAX_NODES = 1024
+"""Tokens of a packed tree at most. Larger trees save no more where only one question's steps share a prefix,
+and the mask grows with the square."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One pass over the model: what `capture` returns.
+
+    Attributes
+    ----------
+    activations
+        Pooled z with labels, for the methods.
+    logprob
+        Mean log-probability of an answer token, nats, (item,).
+    correct
+        Whether the model's own answer is the reference: every token the greedy choice (reference answers),
+        or the same words when generated, (item,).
+    """
+
+    activations: Activations
+    logprob: np.ndarray
+    correct: np.ndarray
+
+
+def measure(
+    model: HeadModel,
+    questions: QuestionSet,
+    *,
+    methods: Sequence[str | Method] = ("probe",),
+    template: str = "short",
+    tokens: TokenChoice = "all",
+    answers: Answers = "reference",
+    chat: bool | None = None,
+    seed: int = 0,
+    store: str | Path | None = None,
+    report: Report | None = None,
+) -> xr.Dataset:
+    """Map which heads of `model` carry which function of `questions`.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    questions
+        From `load_questions`.
+    methods
+        Names ("probe", "linear_probe") or configured methods (``Probe(refits=8)``).
+    template, tokens, chat
+        How steps become prompts; see `prompts.build_prompts`.
+    answers
+        "reference" teacher-forces the reference answers; "generated" lets the model answer greedily first.
+    seed
+        The one seed; each method's own is drawn from it and the method's name.
+    store
+        Folder for the activations, so that a killed run continues; None keeps them in a temporary folder.
+    report
+        Called with (stage, done, total).
+
+    Returns
+    -------
+    xarray.Dataset
+        The atlas; see `atlas.SCHEMA`.
+
+    Raises
+    ------
+    InputError
+        A question set, template, method or step that can't be used.
+    RunError
+        NaN in z, no memory for a single prompt, or a full disk.
+    """
+    chosen = [m if isinstance(m, Method) else registered.get(m)() for m in methods]
+    _check_methods(chosen)
+    report = report or (lambda stage, done, total: None)
+    prompts = build_prompts(
+        questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
+    )
+    function, group = labels(prompts)
+    check_functions(function, group)
+    key = capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat)
+    captured = capture(model, prompts, key=key, store=store, report=report)
+
+    report("text-only baseline", 0, 1)
+    text = text_baseline([p.subquestion for p in prompts], function, group, seed=seed)
+    maps = []
+    for method in chosen:
+        report(method.name, 0, 1)
+        samples = method(model, prompts, captured.activations, seed=_seed_of(seed, method.name))
+        maps.append(_map(samples, method, captured.activations.functions, text, seed))
+        report(method.name, 1, 1)
+    atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all").merge(
+        _item_statistics(captured, text, seed)
+    )
+    atlas.attrs = provenance(model, questions, key, chosen, seed)
+    return check_atlas(_described(atlas))
+
+
+def _check_methods(chosen: Sequence[Method]) -> None:
+    names = [m.name for m in chosen]
+    if not names:
+        raise InputError(f"No method given. Known: {', '.join(registered)}.")
+    if len(set(names)) < len(names):
+        raise InputError(f"A method is given twice: {', '.join(names)}. Name each once.")
+
+
+def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the function and the group (main question) of every prompt."""
+    return np.array([p.function for p in prompts]), np.array([p.group for p in prompts])
+
+
+def capture_key(
+    model: HeadModel,
+    prompts: Sequence[Prompt],
+    *,
+    template: str,
+    tokens: str,
+    answers: str,
+    chat: bool | None,
+) -> dict[str, Any]:
+    """Return what makes two captures the same; a store with another key is never reused."""
+    return {
+        "model": model.name,
+        "weights": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "prompts": digest_of(prompts),
+        "template": template,
+        "tokens": tokens,
+        "answers": answers,
+        "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
+    }
+
+
+def capture(
+    model: HeadModel,
+    prompts: Sequence[Prompt],
+    *,
+    key: dict[str, Any],
+    store: str | Path | None = None,
+    report: Report | None = None,
+) -> Capture:
+    """Run `prompts` through `model` once and keep pooled z, in `store` (or a temporary folder).
+
+    Prompts of one main question are packed as a token tree. A store of the same key that a killed run left
+    is continued.
+    """
+    if store is None:
+        with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
+            return capture(model, prompts, key=key, store=Path(folder) / "activations.zarr", report=report)
+    shape = (model.n_layers, model.n_heads, model.head_dim)
+    rows = Store(store, n=len(prompts), shape=shape, key=key)
+    try:
+        for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES):
+            if pack.stop <= rows.n_done:
+                continue
+            part = [prompts[i] for i in pack]
+            found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
+            rows.append(pack.start, found.z, found.logprob, found.greedy)
+            if report:
+                report("capture", pack.stop, len(prompts))
+        z, logprob, correct = rows.read()
+    finally:
+        rows.close()
+    function, group = labels(prompts)
+    functions = tuple(dict.fromkeys(f for f in _ordered(prompts)))
+    return Capture(Activations(z, function, group, functions), logprob, correct)
+
+
+def _ordered(prompts: Sequence[Prompt]) -> tuple[str, ...]:
+    from headatlas.questions import order_functions
+
+    return order_functions(p.function for p in prompts)
+
+
+def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:
+    """Let the model answer greedily, then capture at its own answer's tokens."""
+    stop = templates.get(key["template"]).stop
+    own, right = [], []
+    for prompt in prompts:
+        new = model.generate(prompt.tokens[: prompt.answer_start], stop=stop)
+        own.append(with_answer(prompt, new, model.tokenizer, key["tokens"]))
+        said = model.tokenizer.decode(new, skip_special_tokens=True)
+        right.append(_plain(said) == _plain(prompt.answer))
+    found = model.capture(own)
+    return Captured(found.z, found.logprob, np.array(right))
+
+
+def _plain(text: str) -> str:
+    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def _seed_of(seed: int, name: str) -> int:
+    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
+
+
+def _map(
+    samples: xr.Dataset, method: Method, functions: tuple[str, ...], text: np.ndarray, seed: int
+) -> xr.Dataset:
+    """Reduce one method's samples; add its accuracy beyond text, paired by item."""
+    result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
+    excess = (np.nan,) * 3
+    if "correct" in samples:
+        item = samples["prediction_item"].values
+        excess = stats.paired_excess(
+            samples["correct"].values, text[item], samples["prediction_group"].values, seed=seed
+        )
+    for suffix, value in zip(("", "_low", "_high"), excess, strict=True):
+        result[f"excess_over_text{suffix}"] = ((), value)
+    return result.assign_coords(method=method.name)
+
+
+def _item_statistics(captured: Capture, text: np.ndarray, seed: int) -> xr.Dataset:
+    """Return what is known of the items themselves: text baseline, the model's own answers, counts."""
+    act = captured.activations
+    rows: dict[str, list[float]] = {}
+
+    def add(name: str, value: float) -> None:
+        rows.setdefault(name, []).append(value)
+
+    for function in act.functions:
+        own = act.function == function
+        interval = stats.mean_interval(text[own], act.group[own], seed=seed)
+        for suffix, value in zip(("", "_low", "_high"), interval, strict=True):
+            add(f"text_accuracy{suffix}", value)
+        add("answer_logprob", float(captured.logprob[own].mean()))
+        add("answer_accuracy", float(captured.correct[own].mean()))
+        add("n_items", int(own.sum()))
+    result = xr.Dataset({name: ("function", values) for name, values in rows.items()})
+    overall = stats.mean_interval(text, act.group, seed=seed)
+    for suffix, value in zip(("", "_low", "_high"), overall, strict=True):
+        result[f"text_accuracy_overall{suffix}"] = ((), value)
+    return result.assign_coords(function=list(act.functions))
+
+
+def provenance(
+    model: HeadModel, questions: QuestionSet, key: dict[str, Any], chosen: Sequence[Method], seed: int
+) -> dict[str, Any]:
+    """Return the atlas's attributes: all that is needed to repeat the run, structured values as JSON."""
+    packages = ("headatlas", "torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr")
+    values: dict[str, Any] = {
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "weights": model.digest,
+            "architecture": model.model.config.model_type,
+            "layers": model.n_layers,
+            "heads": model.n_heads,
+            "kv_heads": model.n_kv_heads,
+            "head_dim": model.head_dim,
+            "dtype": key["dtype"],
+            "device": str(model.device),
+            "packing": "token trees" if model.unpacked is None else f"one prompt at a time: {model.unpacked}",
+        },
+        "questions": {
+            "name": questions.name,
+            "digest": questions.digest,
+            "questions": len(questions.questions),
+            "steps": questions.n_steps,
+            "left_out": questions.left_out,
+        },
+        "template": {k: key[k] for k in ("template", "tokens", "answers", "chat")},
+        "methods": [m.name for m in chosen],
+        "parameters": {m.name: asdict(m) for m in chosen},  # type: ignore[call-overload]
+        "seed": seed,
+        "versions": {**{p: version(p) for p in packages}, "python": platform.python_version()},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict | list) else v for k, v in values.items()}
+
+
+_ABOUT = {
+    "importance": "mean importance over items",
+    "ci_low": "lower end of the 95% bootstrap interval",
+    "ci_high": "upper end of the 95% bootstrap interval",
+    "p_value": "against the method's null",
+    "q_value": "Benjamini-Hochberg over the heads of a function",
+    "rank": "1 = most important, by the method's sign",
+    "layer_share": "a layer's share of the map's mass",
+    "depth": "centre of the map's mass, 0 first layer, 1 last",
+    "similarity": "Spearman correlation of two maps over heads",
+    "reliability": "split-half rank correlation, Spearman-Brown corrected",
+    "probe_accuracy": "held-out accuracy of the probe",
+    "text_accuracy": "held-out accuracy of a classifier that sees only the subquestion's text",
+    "excess_over_text": "probe accuracy minus text accuracy, paired by item",
+    "answer_logprob": "mean log-probability of an answer token",
+    "answer_accuracy": "share of items that the model answers as the reference does",
+    "n_items": "number of items",
+}
+
+
+def _described(atlas: xr.Dataset) -> xr.Dataset:
+    """Give variables and coordinates the names that a notebook shows."""
+    for name, about in _ABOUT.items():
+        if name in atlas:
+            atlas[name].attrs["long_name"] = about
+    atlas["answer_logprob"].attrs["units"] = "nat"
+    layer, head = np.arange(atlas.sizes["layer"]), np.arange(atlas.sizes["head"])
+    atlas = atlas.assign_coords(layer=layer, head=head)
+    atlas["layer"].attrs["long_name"] = "decoder layer, 0 = input side"
+    atlas["head"].attrs["long_name"] = "query head; order inside a layer is arbitrary"
+    return atlas

@@ -1,0 +1,330 @@
+"""Steps -> prompts: token ids with the exact span of the answer. The only module that tokenises.
+
+1. A `Template` writes the user's message for a step: the main question, the earlier steps with their answers
+   as prior knowledge (where the question set chains them), the subquestion, and what form of answer is
+   wanted; and the words the assistant's turn opens and closes with.
+2. The tokenizer's chat template wraps it, where there is one; otherwise plain text does.
+3. The reference answer follows as the assistant's words (teacher-forced); its tokens are found so that
+   decoding the span gives the answer, under any tokenizer (`_answer_tokens`).
+4. `tokens=` chooses which answer tokens count: all, content (no stop words or punctuation), first, last.
+
+Positions: the token at index i is *predicted* at index i - 1. The positions that predict the answer run from
+the last prompt token to the one before the last answer token.
+
+It does not know models: only tokenizers and a context length.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from headatlas._registry import Registry
+from headatlas.errors import InputError, PromptError
+from headatlas.questions import Question, QuestionSet, Step
+
+TokenChoice = Literal["all", "content", "first", "last"]
+TOKEN_CHOICES: tuple[TokenChoice, ...] = ("all", "content", "first", "last")
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One step, ready for a model.
+
+    Attributes
+    ----------
+    id
+        Question id and step number, e.g. "market-3/2".
+    tokens
+        Token ids of the whole text, prompt and answer.
+    answer_start
+        Index of the answer's first token; the answer runs to the end of `tokens`.
+    chosen
+        Positions whose z is pooled: those that predict the chosen answer tokens, (chosen,).
+    function, group, step
+        The step's function, its main question's id, and its place among the steps.
+    passage, subquestion, answer
+        The texts, for baselines and reports.
+    """
+
+    id: str
+    tokens: Int[np.ndarray, " length"]
+    answer_start: int
+    chosen: Int[np.ndarray, " chosen"]
+    function: str
+    group: str
+    step: int
+    passage: str
+    subquestion: str
+    answer: str
+
+    @property
+    def predicting(self) -> Int[np.ndarray, " answer"]:
+        """Positions that predict the answer's tokens."""
+        return np.arange(self.answer_start - 1, len(self.tokens) - 1)
+
+    @property
+    def answer_tokens(self) -> Int[np.ndarray, " answer"]:
+        """Token ids of the answer."""
+        return self.tokens[self.answer_start :]
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a step is put to the model.
+
+    ``message`` gets ``{question}``, ``{prior}`` (each earlier step by ``prior``, or nothing) and
+    ``{subquestion}``; ``opening`` starts the assistant's turn; ``stop`` ends a generated answer.
+    What is shared by the steps of a question comes first, so that token trees can share it.
+    """
+
+    message: str
+    prior: str
+    opening: str = ""
+    stop: str = "\n"
+
+
+templates: Registry[Template] = Registry("template")
+templates.register(
+    "short",
+    Template(
+        message="Answer the last question in a few words.\n\n{question}\n\n{prior}Q: {subquestion}",
+        prior="Q: {subquestion}\nA: {answer}\n",
+    ),
+)
+templates.register(
+    "published",
+    Template(
+        message=(
+            "You solve a main question one part at a time. You are given the main question, what is already "
+            "known from its earlier parts, and the part to solve now. Solve only that part. Keep the answer as "
+            "short as it can be without losing its meaning, and rely on the prior knowledge where it helps.\n\n"
+            "Main question:\n{question}\n\n"
+            "Prior knowledge:\n{prior}\n"
+            "Part to solve now:\n{subquestion}\n\n"
+            'Reply with one JSON object and nothing else, in the form {{"answer": "your answer"}}.'
+        ),
+        prior="Q{number}: {subquestion}\nA{number}: {answer}\n",
+        opening='{"answer": "',
+        stop='"',
+    ),
+)
+
+
+def build_prompts(
+    questions: QuestionSet,
+    tokenizer: Any,
+    *,
+    template: str = "short",
+    tokens: TokenChoice = "all",
+    chat: bool | None = None,
+    context: int | None = None,
+) -> list[Prompt]:
+    """Render and tokenise every step of `questions`.
+
+    Parameters
+    ----------
+    questions
+        The question set.
+    tokenizer
+        A Hugging Face tokenizer.
+    template
+        A registered template: "short" or "published".
+    tokens
+        Which answer tokens are pooled: "all", "content", "first" or "last".
+    chat
+        Wrap the message in the tokenizer's chat template; None does so where it has one.
+    context
+        Longest prompt the model takes, in tokens.
+
+    Returns
+    -------
+    list of Prompt
+        In the order of the questions and their steps.
+
+    Raises
+    ------
+    PromptError
+        No chat template where `chat` is True; a step longer than `context`; an answer without tokens.
+    """
+    form = templates.get(template)
+    if tokens not in TOKEN_CHOICES:
+        raise InputError(f"Unknown token choice '{tokens}'. Give one of: {', '.join(TOKEN_CHOICES)}.")
+    has_chat = bool(getattr(tokenizer, "chat_template", None))
+    if chat and not has_chat:
+        raise PromptError("This tokenizer has no chat template. Leave out --chat: plain text is used then.")
+    use_chat = has_chat if chat is None else chat
+    prompts = []
+    for question in questions.questions:
+        for number, step in enumerate(question.steps):
+            prefix = _prefix_tokens(_message(form, question, number), form.opening, tokenizer, use_chat)
+            answer = _answer_tokens(prefix, step.answer, tokenizer, f"{question.id}/{number}")
+            prompts.append(_prompt(question, number, step, prefix, answer, tokens, tokenizer))
+            _check_length(prompts[-1], context)
+    return prompts
+
+
+def with_answer(
+    prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: TokenChoice
+) -> Prompt:
+    """Return `prompt` with the token ids `answer` (say, generated ones) in place of its answer."""
+    prefix = prompt.tokens[: prompt.answer_start]
+    step = Step(subquestion=prompt.subquestion, answer=prompt.answer, function=prompt.function)
+    question = Question(id=prompt.group, question=prompt.passage, steps=(step,))
+    return _prompt(question, prompt.step, step, prefix, np.asarray(answer, dtype=np.int64), tokens, tokenizer)
+
+
+def digest_of(prompts: Sequence[Prompt]) -> str:
+    """Return a sha256 over everything of `prompts` that moves a number: tokens, spans, labels, groups."""
+    state = hashlib.sha256()
+    for p in prompts:
+        state.update(f"{p.id}|{p.function}|{p.group}|{p.answer_start}".encode())
+        state.update(p.tokens.astype(np.int64).tobytes() + b"|" + p.chosen.astype(np.int64).tobytes())
+    return state.hexdigest()
+
+
+def _message(form: Template, question: Question, number: int) -> str:
+    earlier = question.steps[:number] if question.chain else ()
+    prior = "".join(
+        form.prior.format(number=i + 1, subquestion=s.subquestion, answer=s.answer)
+        for i, s in enumerate(earlier)
+    )
+    if not prior and "Prior knowledge" in form.message:
+        prior = "(none)\n"
+    return form.message.format(
+        question=question.question, prior=prior, subquestion=question.steps[number].subquestion
+    )
+
+
+def _prefix_tokens(message: str, opening: str, tokenizer: Any, chat: bool) -> Int[np.ndarray, " length"]:
+    """Tokenise all that comes before the answer."""
+    if chat:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
+        )
+        # the chat template writes the special tokens itself
+        return _encode(tokenizer, text + opening, special=False)
+    return _encode(tokenizer, message + "\nA:" + (f" {opening}" if opening else ""), special=True)
+
+
+def _encode(tokenizer: Any, text: str, *, special: bool) -> Int[np.ndarray, " length"]:
+    ids = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+    if special and ids and len(ids) > 1 and ids[-1] == tokenizer.eos_token_id:
+        ids = ids[:-1]  # some tokenizers close the text; the answer must follow
+    return np.array(ids, dtype=np.int64)
+
+
+def _answer_tokens(
+    prefix: Int[np.ndarray, " length"], answer: str, tokenizer: Any, where: str
+) -> Int[np.ndarray, " answer"]:
+    """Return the answer's tokens as they would follow `prefix`; decoding them gives `answer`.
+
+    Tokenised after the last piece of the prefix, so that tokenizers which mark word starts see what comes
+    before; where a merge would cross the border the answer is tokenised on its own, as a model that generates
+    it would have to write it.
+    """
+    tail = tokenizer.decode(prefix[-8:], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    space = "" if tail.endswith((" ", "\n", '"')) or _ends_special(prefix, tokenizer) else " "
+    before = tokenizer(tail, add_special_tokens=False, verbose=False)["input_ids"]
+    together = tokenizer(tail + space + answer, add_special_tokens=False, verbose=False)["input_ids"]
+    candidates = []
+    if together[: len(before)] == before:
+        candidates.append(together[len(before) :])
+    candidates += [
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        for text in (space + answer, answer)
+    ]
+    for ids in candidates:
+        if ids and _same_text(tokenizer.decode(ids, clean_up_tokenization_spaces=False), answer):
+            return np.array(ids, dtype=np.int64)
+    raise PromptError(
+        f"{where}: the answer {answer!r} has no tokens that decode to it with this tokenizer "
+        f"(got {tokenizer.decode(candidates[-1])!r}). Change the answer's characters."
+    )
+
+
+def _ends_special(prefix: Int[np.ndarray, " length"], tokenizer: Any) -> bool:
+    return len(prefix) > 0 and int(prefix[-1]) in set(tokenizer.all_special_ids)
+
+
+def _same_text(decoded: str, answer: str) -> bool:
+    return decoded.strip() == answer.strip()
+
+
+def _prompt(
+    question: Question,
+    number: int,
+    step: Step,
+    prefix: Int[np.ndarray, " length"],
+    answer: Int[np.ndarray, " answer"],
+    tokens: TokenChoice,
+    tokenizer: Any,
+) -> Prompt:
+    kept = _choose(answer, tokens, tokenizer)
+    return Prompt(
+        id=f"{question.id}/{number}",
+        tokens=np.concatenate([prefix, answer]),
+        answer_start=len(prefix),
+        chosen=kept + len(prefix) - 1,
+        function=step.function,
+        group=question.id,
+        step=number,
+        passage=question.question,
+        subquestion=step.subquestion,
+        answer=step.answer,
+    )
+
+
+def _check_length(prompt: Prompt, context: int | None) -> None:
+    if context is not None and len(prompt.tokens) > context:
+        raise PromptError(
+            f"{prompt.id} is {len(prompt.tokens)} tokens long, the model takes {context}. "
+            "Shorten that question, or leave it out."
+        )
+
+
+def _choose(
+    answer: Int[np.ndarray, " answer"], tokens: TokenChoice, tokenizer: Any
+) -> Int[np.ndarray, " kept"]:
+    """Return the indices into `answer` that count; never empty."""
+    everything = np.arange(len(answer))
+    if tokens == "first":
+        return everything[:1]
+    if tokens == "last":
+        return everything[-1:]
+    if tokens == "content":
+        kept = np.flatnonzero(_is_content(answer, tokenizer))
+        return kept if len(kept) else everything
+    return everything
+
+
+def _is_content(answer: Int[np.ndarray, " answer"], tokenizer: Any) -> np.ndarray:
+    """Say of each token whether it touches a word that is no stop word."""
+    ends = [
+        len(tokenizer.decode(answer[: i + 1], clean_up_tokenization_spaces=False)) for i in range(len(answer))
+    ]
+    text = tokenizer.decode(answer, clean_up_tokenization_spaces=False)
+    content = np.zeros(len(text) + 1, dtype=bool)
+    for word in re.finditer(r"\w+(?:['’.,-]\w+)*", text):
+        if word.group().lower() not in _stop_words():
+            content[word.start() : word.end()] = True
+    starts = [0, *ends[:-1]]
+    return np.array([bool(content[a:b].any()) for a, b in zip(starts, ends, strict=True)])
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    """scikit-learn's English list, without the words that can be a whole answer: negations and numbers."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    answers = (
+        "no not none nobody nothing never neither nor one two three four five six eight nine ten eleven twelve "
+        "fifteen twenty forty fifty sixty hundred first third both all most least less more before after above "
+        "below up down front back top bottom empty full"
+    )
+    return frozenset(ENGLISH_STOP_WORDS - set(answers.split()))

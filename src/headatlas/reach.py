@@ -1,0 +1,145 @@
+"""How far an atlas's numbers carry: statements on its controls, and what it has no numbers for.
+
+1. `reach_findings`: how many items, a probe's accuracy beside that of the words alone, the maps' reliability,
+   and which functions the model does at all. A statement whose numbers are missing is not made.
+2. `unknowns`: what is missing, as questions that stay open; always among them whether the heads are used.
+
+This module does not know what the maps look like.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headatlas.maps import RELIABLE
+from headatlas.questions import function_title
+from headatlas.statements import Finding, View
+from headatlas.wording import interval, names, percent, points, span
+
+ABLE = 0.1
+"""Whole reference answers given: below this share the model is said not to do the function."""
+MISSING = (
+    ("ci_low", "interval", "How sure a single head's value is: the atlas has no intervals."),
+    ("q_value", "chance", "Which heads differ from chance: the atlas has no q-values."),
+    ("depth_low", "depth_interval", "How sure the depths are: the atlas has no intervals for them."),
+    ("reliability", "reliability", "Whether a second set of questions would rank the heads the same: "
+     "the atlas has no reliability."),
+    ("text_accuracy_overall", "text_baseline", "Whether wording alone would tell the functions apart: "
+     "the atlas has no text-only baseline."),
+    ("answer_accuracy", "ability", "Whether the model can do these functions: "
+     "the atlas has no answer accuracy."),
+    ("n_items", "items", "On how many items the maps rest."),
+)  # fmt: skip
+"""Variable, id and sentence of what can't be said without it."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A question the atlas has no numbers for, and the variables it lacks."""
+
+    id: str
+    statement: str
+    missing: tuple[str, ...]
+
+
+def reach_findings(view: View) -> list[Finding]:
+    """Return how far the numbers carry."""
+    return [*_items(view), *_text_baseline(view), *_reliability(view), *_ability(view)]
+
+
+def _items(view: View) -> list[Finding]:
+    """Return how many items the maps rest on."""
+    counts = {f: view.number("n_items", f) for f in view.maps.functions}
+    known = [v for v in counts.values() if v is not None]
+    if len(known) < len(counts):
+        return []
+    text = f"The maps rest on {sum(known):.0f} items, {span(known)} a function."
+    return [Finding("items", view.maps.method, "reach", text, {"functions": counts})]
+
+
+def _text_baseline(view: View) -> list[Finding]:
+    """Return the probe's accuracy beside that of a classifier that sees only the words."""
+    keys = ("probe_accuracy_overall", "text_accuracy_overall", "excess_over_text")
+    numbers = {n + end: view.number(n + end) for n in keys for end in ("", "_low", "_high")}
+    probe, text_only, excess = (numbers[n] for n in keys)
+    if probe is None:
+        return []
+
+    def with_interval(name: str) -> str:
+        value = numbers[name]
+        assert value is not None
+        return percent(value) + interval(numbers[name + "_low"], numbers[name + "_high"], percent)
+
+    text = f"The probe names the function of {with_interval(keys[0])} of held-out items."
+    if text_only is not None:
+        text += f" A classifier that sees only the words: {with_interval(keys[1])}."
+    if excess is not None:
+        low, high = numbers["excess_over_text_low"], numbers["excess_over_text_high"]
+        text += f" The excess is {points(excess)}{interval(low, high, points)}: "
+        text += (
+            "the probe does better than the words alone."
+            if low is not None and low > 0
+            else "no excess is shown, so these maps may show wording rather than function."
+        )
+    return [Finding("text_baseline", view.maps.method, "reach", text, numbers)]
+
+
+def _reliability(view: View) -> list[Finding]:
+    """Return how well half of the questions predicts the other half's map."""
+    values = {f: view.number("reliability", f) for f in view.maps.functions}
+    known = {f: v for f, v in values.items() if v is not None}
+    if not known:
+        return []
+    lowest, highest = min(known, key=lambda f: known[f]), max(known, key=lambda f: known[f])
+    weak = [f for f, v in known.items() if v < RELIABLE]
+    text = (
+        f"Split-half reliability runs from {known[lowest]:.2f} ({function_title(lowest)}) to "
+        f"{known[highest]:.2f} ({function_title(highest)})."
+    )
+    if weak:
+        text += f" Below {RELIABLE}, where other questions would order the heads differently: "
+        text += names([function_title(f) for f in weak]) + "."
+    return [Finding("reliability", view.maps.method, "reach", text, {"functions": values, "below": weak})]
+
+
+def _ability(view: View) -> list[Finding]:
+    """Return which functions the model does at all."""
+    accuracy = {f: view.number("answer_accuracy", f) for f in view.maps.functions}
+    logprob = {f: view.number("answer_logprob", f) for f in view.maps.functions}
+    known = {f: v for f, v in (accuracy.items()) if v is not None}
+    scored = {f: v for f, v in logprob.items() if v is not None}
+    numbers = {"answer_accuracy": accuracy, "answer_logprob": logprob}
+    if known:
+        unable = [f for f, v in known.items() if v < ABLE]
+        share = span([100 * v for v in known.values()], "%")
+        text = f"The model gives the whole reference answer on {share} of a function's items."
+        if unable:
+            listed = names([f"{function_title(f)} ({percent(known[f])})" for f in unable])
+            text += f" It does not do, by this measure (below {percent(ABLE)}): {listed}. "
+            text += "Their maps can't show how it does them."
+        return [Finding("ability", view.maps.method, "reach", text, {**numbers, "unable": unable})]
+    if not scored:
+        return []
+    worst = min(scored, key=lambda f: scored[f])
+    text = (
+        f"The reference answer's mean log-probability a token is lowest for {function_title(worst)} "
+        f"({scored[worst]:.2f} nats; highest {max(scored.values()):.2f})."
+    )
+    return [Finding("ability", view.maps.method, "reach", text, numbers)]
+
+
+def unknowns(view: View, reads: str | None) -> tuple[Unknown, ...]:
+    """Return what the atlas has no numbers for."""
+    out = [
+        Unknown(id, sentence, (name,))
+        for name, id, sentence in MISSING
+        if name not in view.data or not np.isfinite(view.data[name].values).any()
+    ]
+    use = {
+        "activations": "Whether the model uses these heads: the method reads activations, and what can be "
+        "decoded there need not be used. Removing the heads tests that; no such run is in this atlas.",
+        "model": "Whether the top heads matter together, and more than random ones of the same layers: "
+        "no such run is in this atlas.",
+    }
+    other = "Whether the model uses these heads: how the values were measured is not in this atlas."
+    return (*out, Unknown("use", use.get(reads or "", other), ()))

@@ -1,0 +1,153 @@
+"""One run of ``headatlas map``: a folder with the atlas, the figure, the findings and the run's own record.
+
+1. The run's key (what it maps, with what) is compared with run.json in the folder: another run's folder is
+   refused, the same run is continued, or found done.
+2. run.json is written first, marked "running"; activations stream into activations.zarr.
+3. atlas.nc, the heatmaps and the findings are written, each atomically; run.json is marked "complete" last.
+
+It does not know how anything is computed or drawn.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from headatlas._files import write_text
+from headatlas.atlas import load_atlas, save_atlas
+from headatlas.errors import AtlasError, InputError
+from headatlas.figures import figures, save_figure
+from headatlas.findings import findings
+from headatlas.methods.base import methods as registered
+from headatlas.models.head_model import HeadModel
+from headatlas.pipeline import Answers, Report, capture_key, measure
+from headatlas.prompts import TokenChoice, build_prompts
+from headatlas.questions import QuestionSet
+
+OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
+STORE = "activations.zarr"
+
+
+def map_model(
+    model: HeadModel,
+    questions: QuestionSet,
+    out: Path,
+    *,
+    methods: Sequence[str] = ("probe",),
+    template: str = "short",
+    tokens: TokenChoice = "all",
+    answers: Answers = "reference",
+    chat: bool | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+    report: Report | None = None,
+) -> list[Path]:
+    """Measure an atlas and write it, its heatmaps and its findings into `out`.
+
+    Parameters
+    ----------
+    model, questions, methods, template, tokens, answers, chat, seed, report
+        As in `pipeline.measure`.
+    out
+        The folder. The same run finds there what it finished before.
+    fresh
+        Start over, whatever `out` holds; the files in it are replaced one by one as the new ones are ready.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        `out` holds another run, or files that are no run's.
+    RunError
+        The disk is full, NaN in z, no memory for a single prompt.
+    """
+    started = time.time()
+    prompts = build_prompts(
+        questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
+    )
+    key = {
+        **capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat),
+        "methods": {name: asdict(registered.get(name)()) for name in methods},  # type: ignore[call-overload]
+        "seed": seed,
+    }
+    key = json.loads(json.dumps(key))
+    done = _check_folder(out, key, fresh)
+    record: dict[str, Any] = {"key": key, "questions": questions.name, "status": "running"}
+    atlas = None
+    if done:
+        try:
+            atlas = load_atlas(out / "atlas.nc")
+        except AtlasError:
+            atlas = None  # deleted or damaged since: the activations may still be there
+    if atlas is None:
+        if fresh:
+            shutil.rmtree(out / STORE, ignore_errors=True)
+        write_text(out / "run.json", json.dumps(record, indent=2))
+        atlas = measure(
+            model, questions, methods=methods, template=template, tokens=tokens, answers=answers, chat=chat,
+            seed=seed, store=out / STORE, report=report,
+        )  # fmt: skip
+        save_atlas(atlas, out / "atlas.nc")
+        record["seconds"] = round(time.time() - started, 1)
+    else:
+        record["seconds"] = done.get("seconds")
+    written = [out / "atlas.nc", *_draw(atlas, out, methods)]
+    found = findings(atlas)
+    written.append(write_text(out / "findings.md", found.to_markdown()))
+    written.append(write_text(out / "findings.json", found.to_json()))
+    record["status"] = "complete"
+    written.append(write_text(out / "run.json", json.dumps(record, indent=2)))
+    return written
+
+
+def _draw(atlas: Any, out: Path, methods: Sequence[str]) -> list[Path]:
+    draw = figures.get("heads_importance")
+    written: list[Path] = []
+    for i, method in enumerate(methods):
+        stem = out / ("heatmaps" if i == 0 else f"heatmaps-{method}")
+        written += save_figure(draw(atlas, method=method), stem)
+    return written
+
+
+def _check_folder(out: Path, key: dict[str, Any], fresh: bool) -> dict[str, Any]:
+    """Return the finished run's record if `out` holds this very run, {} if there is work to do."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file. Give a folder.")
+    if fresh:
+        return {}
+    record = out / "run.json"
+    if not record.is_file():
+        strangers = [name for name in OURS if (out / name).exists()]
+        if strangers:
+            raise InputError(
+                f"{out} holds {', '.join(strangers)} but no run.json, so it is not clear what they are of. "
+                "Give another --out, or --fresh to write over them."
+            )
+        return {}
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        there = found["key"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise InputError(
+            f"{record} can't be read ({error}). Give another --out, or --fresh to start over."
+        ) from None
+    differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
+    if differ:
+        k = differ[0]
+        raise InputError(
+            f"{out} holds another run: {', '.join(differ)} differ ({k}: there {_short(there.get(k))}, "
+            f"here {_short(key.get(k))}). Give another --out, or --fresh to start over."
+        )
+    return found if found.get("status") == "complete" else {}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else text[:37] + "..."
