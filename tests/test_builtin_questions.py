@@ -161,6 +161,9 @@ def test_exchanging_two_values_in_a_fact_changes_the_answer(tools, swap):
     assert found >= 10
 
 
+WORDS = "|".join(NUMBERS)
+
+
 def _number(word: str) -> int:
     return NUMBERS.index(word)
 
@@ -194,7 +197,8 @@ def test_number_answers_read_back_from_the_text(steps):
             if things[1] not in sentence:
                 continue
             for pattern, says in READINGS.items():
-                match = re.search(pattern, sentence.removesuffix("."))
+                pattern_of_words = re.sub(r"\(\?P<([xy]|out)>\\w\+\)", rf"(?P<\1>{WORDS})", pattern)
+                match = re.search(pattern_of_words, sentence.removesuffix("."))
                 if match and match["A"] == subject[1]:
                     assert says(match) == step.answer, (sentence, step)
                     read[pattern] += 1

@@ -255,6 +255,9 @@ def test_functions_the_model_cannot_do_are_named() -> None:
 
 def test_weak_reliability_is_named() -> None:
     found = findings(measured(reliability=0.3))
+    math = numbers(found, "apart")["functions"]["math_calculation"]
+    assert math["gap_over_heads_corrected"] > 1.5 * math["gap_over_heads"]
+    assert f"{math['gap_over_heads_corrected']:.2f} corrected for reliability" in found.get("apart").statement
     assert len(numbers(found, "reliability")["below"]) == 8
 
 
@@ -349,7 +352,7 @@ def test_threshold_can_be_set(planted: Findings) -> None:
     assert numbers(found, "scale")["below_threshold"] < numbers(planted, "scale")["below_threshold"]
     assert "below 0.001" in found.get("function.retrieval").statement
     with pytest.raises(InputError, match="threshold of -1 separates nothing"):
-        findings(seed_figure(), threshold=-1)
+        findings(seed_figure(), threshold=-1.0)
     with pytest.raises(AtlasError, match="importance"):
         findings(xr.Dataset())
 

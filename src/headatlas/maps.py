@@ -125,13 +125,14 @@ def method_sign(atlas: xr.Dataset, method: str) -> Sign:
 
 
 def take_maps(
-    atlas: xr.Dataset, method: str, *, sign: Sign | None = None, functions: Iterable[str] | None = None
+    atlas: xr.Dataset, method: str, *, sign: str | None = None, functions: Iterable[str] | None = None
 ) -> Maps:
     """Return one method's maps, checked: every dimension non-empty, labels known, values finite."""
     check_atlas(atlas)
     pick_methods(atlas, method)
     chosen = pick_functions(atlas, functions)
-    if sign is not None and sign not in SIGNS:
+    known = [s for s in SIGNS if s == sign]
+    if sign is not None and not known:
         raise InputError(f"Unknown sign '{sign}'.{suggest(str(sign), list(SIGNS))}")
     array = atlas["importance"].sel({"method": method}).transpose("function", "layer", "head")
     rows = [[str(f) for f in np.atleast_1d(atlas["function"].values)].index(f) for f in chosen]
@@ -139,7 +140,7 @@ def take_maps(
     if values.size == 0:
         raise AtlasError(f"This atlas holds no head: importance has sizes {dict(array.sizes)}.")
     layers, heads = (_numbers(atlas, dim) for dim in ("layer", "head"))
-    return Maps(method, sign or method_sign(atlas, method), chosen, values, layers, heads)
+    return Maps(method, known[0] if known else method_sign(atlas, method), chosen, values, layers, heads)
 
 
 def _numbers(atlas: xr.Dataset, dim: str) -> tuple[int, ...]:
@@ -289,6 +290,8 @@ class Contrast:
         Correlations between maps (function x function): Spearman over heads, Pearson over layers' shares.
     gaps
         For each measure and function: how much more the others agree with each other than with it.
+    corrected
+        The gaps over heads after correction for reliability, if there are reliabilities (all above 0.1).
     p
         For each measure and function: the chance of so large a gap if the labels of the maps meant nothing.
     own_p
@@ -302,6 +305,7 @@ class Contrast:
     by_head: np.ndarray
     by_layer: np.ndarray
     gaps: dict[str, np.ndarray]
+    corrected: np.ndarray | None
     p: dict[str, np.ndarray]
     own_p: np.ndarray
     apart: tuple[int, ...]
@@ -335,7 +339,7 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
        noise, Pearson over the layers' shares of the mass (a layer averages its heads' noise away, and needs
        no meaning of a head's index).
     2. A function's gap: the mean correlation among the others, minus its mean correlation with them.
-       With reliabilities at hand, Spearman is first divided by the geometric mean of the two.
+       With reliabilities at hand, Spearman is first divided by the geometric mean of the two, for step 5.
     3. Chance: at every head the functions' labels are shuffled, so all maps become draws of one; p compares a
        gap with the largest gap of each draw, which holds over all functions at once.
     4. A noisier copy of the common map also has a gap. So a function must have structure of its own: a band
@@ -354,8 +358,8 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
     data = {"by_head": ranks, "by_layer": share.reshape(n, -1)}
     matrices = {"by_head": _correlate(ranks), "by_layer": _correlate(share.sum(axis=2))}
     own_p = np.array([_own_p(share, i, seed) for i in range(n)])
-    usable = reliability is not None and bool(np.all(reliability > 0.1))
     gaps, p = {}, {}
+    corrected: np.ndarray | None = None
     passed = np.zeros(n, bool)
     for name, matrix in matrices.items():
         rest, gap = _rest_and_gap(matrix)
@@ -366,10 +370,10 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
             drawn[i] = _rest_and_gap(_correlate(rows))[1].max()
         gaps[name] = gap
         p[name] = (1 + (drawn[:, None] >= gap - 1e-9).sum(axis=0)) / (1 + DRAWS)
-        if name == "by_head" and usable:
-            assert reliability is not None
-            rest, gaps[name] = _rest_and_gap(_disattenuated(matrix, reliability))
-        passed |= (gaps[name] >= MIN_GAP) & (rest >= MIN_ALIKE) & (p[name] < ALPHA / 2)
+        if name == "by_head" and reliability is not None and (reliability > 0.1).all():
+            rest, gap = _rest_and_gap(_disattenuated(matrix, reliability))
+            corrected = gap
+        passed |= (gap >= MIN_GAP) & (rest >= MIN_ALIKE) & (p[name] < ALPHA / 2)
     own = own_p < ALPHA
     if reliability is not None:
         own |= reliability >= RELIABLE
@@ -378,7 +382,14 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
         apart = apart[:0]
     unproven = tuple(int(i) for i in np.flatnonzero(passed & ~own))
     return Contrast(
-        matrices["by_head"], matrices["by_layer"], gaps, p, own_p, tuple(int(i) for i in apart), unproven
+        by_head=matrices["by_head"],
+        by_layer=matrices["by_layer"],
+        gaps=gaps,
+        corrected=corrected,
+        p=p,
+        own_p=own_p,
+        apart=tuple(int(i) for i in apart),
+        unproven=unproven,
     )
 
 

@@ -116,7 +116,7 @@ def _ability(view: View) -> list[Finding]:
         if unable:
             listed = names([f"{function_title(f)} ({percent(known[f])})" for f in unable])
             text += f" It does not do, by this measure (below {percent(ABLE)}): {listed}. "
-            text += "Their maps can't show how it does them."
+            text += "Such maps can't show how the model does the function."
         return [Finding("ability", view.maps.method, "reach", text, {**numbers, "unable": unable})]
     if not scored:
         return []

@@ -350,6 +350,7 @@ def _apart(
     table = {
         f: {
             "gap_over_heads": result.gaps["by_head"][i],
+            "gap_over_heads_corrected": None if result.corrected is None else result.corrected[i],
             "p_over_heads": result.p["by_head"][i],
             "gap_layer_profile": result.gaps["by_layer"][i],
             "p_layer_profile": result.p["by_layer"][i],
@@ -391,13 +392,16 @@ def _apart_statement(part: Maps, own: list[Finding], rest: list[int], i: int, ro
     depth, others = own[i].numbers["depth"]["centre"], [own[j].numbers["depth"]["centre"] for j in rest]
     where = " deeper than all others" if depth > max(others) else ""
     where = " shallower than all others" if depth < min(others) else where
+    fixed = row["gap_over_heads_corrected"]
+    corrected = "" if fixed is None else f"; {fixed:.2f} corrected for reliability"
     held = f", with {percent(layers['share'])} of its mass in {run('layer', layers)}"
     held = held if layers["p"] < ALPHA else ""
+    by_head, by_layer = row["mean_spearman_with_rest"], row["mean_layer_profile_with_rest"]
     return (
         f"{function_title(part.functions[i])} stands apart: its mean Spearman correlation with the other "
-        f"maps is {row['mean_spearman_with_rest']:.2f}, a gap of {row['gap_over_heads']:.2f} to their own "
-        f"(p = {row['p_over_heads']:.3f}); of layer profiles {row['mean_layer_profile_with_rest']:.2f}, a "
-        f"gap of {row['gap_layer_profile']:.2f} (p = {row['p_layer_profile']:.3f}). It lies{where} at depth "
+        f"maps is {by_head:.2f}, a gap of {row['gap_over_heads']:.2f} to their own "
+        f"(p = {row['p_over_heads']:.3f}{corrected}); of layer profiles {by_layer:.2f}, a gap of "
+        f"{row['gap_layer_profile']:.2f} (p = {row['p_layer_profile']:.3f}). It lies{where} at depth "
         f"{depth:.2f} (others {min(others):.2f} to {max(others):.2f}){held}, and peaks at {peak['head']}."
     )
 

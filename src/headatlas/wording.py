@@ -12,7 +12,7 @@ BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that would turn round the text after a label."""
 
 
-def percent(share: float) -> str:
+def percent(share: float | int) -> str:
     """Return a share as a percentage; never "0%" or "100%" for what is not all or nothing."""
     value = 100 * share
     if 0 < abs(value) < 1 or 99 < value < 100:
@@ -36,7 +36,7 @@ def names(labels: Sequence[str]) -> str:
     return labels[0] if len(labels) == 1 else ", ".join(labels[:-1]) + " and " + labels[-1] if labels else ""
 
 
-def span(values: Iterable[float], unit: str = "") -> str:
+def span(values: Iterable[float | int], unit: str = "") -> str:
     """Return ``3`` or ``3 to 5``, rounded to whole numbers."""
     texts = [f"{v:.0f}{unit}" for v in sorted(values)]
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"

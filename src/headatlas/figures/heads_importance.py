@@ -149,8 +149,8 @@ def heads_importance(
     atlas: xr.Dataset,
     *,
     method: str | None = None,
-    sign: Sign | None = None,
-    scale: Literal["shared", "panel"] = "shared",
+    sign: str | None = None,
+    scale: str = "shared",
     functions: Sequence[str] | None = None,
     clip: float | None = None,
 ) -> "Figure":
