@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 from headatlas.errors import AtlasError, InputError
-from headatlas.findings import Findings, findings
+from headatlas.findings import Findings, describe
+from headatlas.findings.wording import escape, percent
 from headatlas.maps import band, band_p, gini, heads_for_half, nice, take_maps
 from headatlas.questions import FUNCTIONS, function_title
-from headatlas.wording import escape, percent
 from tests.planted.seed_figure import PEAKS, identical, make_atlas, pure_noise, seed_figure
 
 SEVEN = [f for f in FUNCTIONS if f != "math_calculation"]
@@ -24,7 +24,7 @@ def numbers(found: Findings, id: str) -> dict:
 
 @pytest.fixture(scope="module")
 def planted() -> Findings:
-    return findings(seed_figure())
+    return describe(seed_figure())
 
 
 def measured(**changes: float) -> xr.Dataset:
@@ -46,7 +46,9 @@ def measured(**changes: float) -> xr.Dataset:
         "similarity_high": (("method", "function", "other_function"), pair + 0.1),
         "reliability": by_function + changes.get("reliability", 0.8),
         "n_items": ("function", np.arange(60, 68)),
-        "answer_accuracy": ("function", np.r_[changes.get("accuracy", 0.5), np.full(7, 0.6)]),
+        "answer_accuracy": ("function", np.r_[changes.get("accuracy", 0.8), np.full(7, 0.7)]),
+        "answer_accuracy_low": ("function", np.r_[changes.get("accuracy", 0.8), np.full(7, 0.7)] - 0.1),
+        "answer_exact": ("function", np.full(8, 0.25)),
         "answer_logprob": ("function", np.full(8, -1.5)),
     }
     excess = changes.get("excess", 0.05)
@@ -142,7 +144,7 @@ def test_hand_made_array_leaves_out_what_it_cannot_say(planted: Findings) -> Non
 
 
 def test_no_prose_without_a_number(planted: Findings) -> None:
-    for finding in [*planted, *findings(measured()), *findings(pure_noise(signed=True))]:
+    for finding in [*planted, *describe(measured()), *describe(pure_noise(signed=True))]:
         assert finding.numbers, finding.id
         assert any(c.isdigit() for c in finding.statement), finding.statement
 
@@ -150,7 +152,7 @@ def test_no_prose_without_a_number(planted: Findings) -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("noise", [0.0001, 0.0005, 0.001])
 def test_math_is_found_under_other_noise(seed: int, noise: float) -> None:
-    found = findings(seed_figure(seed=seed, noise=noise))
+    found = describe(seed_figure(seed=seed, noise=noise))
     assert numbers(found, "apart")["apart"] == ["math_calculation"]
 
 
@@ -161,7 +163,7 @@ def test_math_is_found_under_other_noise(seed: int, noise: float) -> None:
 @pytest.mark.parametrize("shape", [(28, 24), (30, 9), (4, 4)])
 @pytest.mark.parametrize("seed", range(4))
 def test_noise_has_no_function_apart(signed: bool, shape: tuple[int, int], seed: int) -> None:
-    found = findings(pure_noise(n_layers=shape[0], n_heads=shape[1], signed=signed, seed=seed))
+    found = describe(pure_noise(n_layers=shape[0], n_heads=shape[1], signed=signed, seed=seed))
     assert numbers(found, "apart")["apart"] == []
     assert "stands apart:" not in found.to_markdown()
     assert "No function stands apart" in found.get("apart").statement
@@ -178,20 +180,20 @@ def test_bands_in_noise_are_as_rare_as_stated() -> None:
 
 @pytest.mark.parametrize("odd", ["retrieval", "syntactic_understanding"])
 def test_another_odd_one_is_named(odd: str) -> None:
-    found = findings(seed_figure(odd=(odd,)))
+    found = describe(seed_figure(odd=(odd,)))
     assert numbers(found, "apart")["apart"] == [odd]
     assert found.get("apart").statement.startswith(f"{function_title(odd)} stands apart:")
     assert "Math Calculation stands apart" not in found.to_markdown()
 
 
 def test_two_odd_ones_are_both_named() -> None:
-    found = findings(seed_figure(odd=("retrieval", "inference")))
+    found = describe(seed_figure(odd=("retrieval", "inference")))
     assert numbers(found, "apart")["apart"] == ["retrieval", "inference"]
 
 
 @pytest.mark.parametrize("atlas", [identical(), seed_figure(odd=()), seed_figure(odd=tuple(FUNCTIONS)[:4])])
 def test_none_stands_apart(atlas: xr.Dataset) -> None:
-    found = findings(atlas)
+    found = describe(atlas)
     assert numbers(found, "apart")["apart"] == []
     assert found.get("apart").statement.startswith("No function stands apart")
 
@@ -202,7 +204,7 @@ def test_a_noisier_map_is_not_called_apart(seed: int, keeps_map: bool) -> None:
     values = seed_figure(odd=(), seed=seed)["importance"].values[0].copy()
     noise = np.random.default_rng(seed + 100).normal(0, 0.002, values[2].shape)
     values[2] = np.abs(values[2] * keeps_map + noise)
-    found = findings(make_atlas(values))
+    found = describe(make_atlas(values))
     assert numbers(found, "apart")["apart"] == []
     assert numbers(found, "apart")["unproven"] == ["logical_reasoning"]
     assert "noise can do this, so it is not called apart" in found.get("apart").statement
@@ -214,9 +216,9 @@ def test_reliability_lets_a_scattered_map_stand_apart() -> None:
     values = seed_figure(odd=())["importance"].values[0].copy()
     values[4] = rng.permuted(values[4].reshape(-1)).reshape(values[4].shape)
     atlas = make_atlas(values)
-    assert numbers(findings(atlas), "apart")["apart"] == []
+    assert numbers(describe(atlas), "apart")["apart"] == []
     reliability = xr.ones_like(atlas["importance"].mean(("layer", "head"))) * 0.8
-    assert numbers(findings(atlas.assign(reliability=reliability)), "apart")["apart"] == [
+    assert numbers(describe(atlas.assign(reliability=reliability)), "apart")["apart"] == [
         "semantic_understanding"
     ]
 
@@ -225,7 +227,7 @@ def test_reliability_lets_a_scattered_map_stand_apart() -> None:
 
 
 def test_measured_atlas_states_intervals_and_controls() -> None:
-    found = findings(measured())
+    found = describe(measured())
     one = found.get("function.retrieval").statement
     assert "L6H12 at 0.0040 (95% interval 0.0037 to 0.0043)" in one
     assert "depth 0.25 (95% interval 0.20 to 0.30)" in one
@@ -240,7 +242,7 @@ def test_measured_atlas_states_intervals_and_controls() -> None:
     ("excess", "claim"), [(0.05, "better than the words alone"), (0.01, "no excess"), (-0.1, "no excess")]
 )
 def test_probe_is_held_against_the_words(excess: float, claim: str) -> None:
-    found = findings(measured(excess=excess))
+    found = describe(measured(excess=excess))
     statement = found.get("text_baseline").statement
     assert claim in statement and f"{73 + 100 * excess:.0f}%" in statement and "73%" in statement
     assert ("may show wording rather than function" in statement) == (claim == "no excess")
@@ -248,13 +250,16 @@ def test_probe_is_held_against_the_words(excess: float, claim: str) -> None:
 
 
 def test_functions_the_model_cannot_do_are_named() -> None:
-    found = findings(measured(accuracy=0.02))
+    found = describe(measured(accuracy=0.58))  # its interval starts at 0.48: chance is in it
     assert numbers(found, "ability")["unable"] == ["knowledge_recall"]
-    assert "Knowledge Recall (2%)" in found.get("ability").statement
+    statement = found.get("ability").statement
+    assert "No better than chance: Knowledge Recall (58%). The model does not do this" in statement
+    assert "Its own greedy answer is the reference on 25%" in statement
+    assert numbers(describe(measured()), "ability")["unable"] == []
 
 
 def test_weak_reliability_is_named() -> None:
-    found = findings(measured(reliability=0.3))
+    found = describe(measured(reliability=0.3))
     math = numbers(found, "apart")["functions"]["math_calculation"]
     assert math["gap_over_heads_corrected"] > 1.5 * math["gap_over_heads"]
     assert f"{math['gap_over_heads_corrected']:.2f} corrected for reliability" in found.get("apart").statement
@@ -263,7 +268,7 @@ def test_weak_reliability_is_named() -> None:
 
 def test_no_significant_head_is_said_plainly() -> None:
     atlas = measured()
-    found = findings(atlas.assign(q_value=atlas["q_value"] * 0 + 0.9))
+    found = describe(atlas.assign(q_value=atlas["q_value"] * 0 + 0.9))
     assert (
         "0 heads have q < 0.05: chance alone can give this map." in found.get("function.retrieval").statement
     )
@@ -272,7 +277,7 @@ def test_no_significant_head_is_said_plainly() -> None:
 def test_probe_free_method_makes_no_text_statement() -> None:
     atlas = measured()
     empty = atlas["probe_accuracy_overall"] * np.nan
-    found = findings(atlas.assign(probe_accuracy_overall=empty, excess_over_text=empty))
+    found = describe(atlas.assign(probe_accuracy_overall=empty, excess_over_text=empty))
     assert "text_baseline" not in {f.id for f in found}
 
 
@@ -282,7 +287,7 @@ def test_probe_free_method_makes_no_text_statement() -> None:
 def test_signed_method_states_what_works_against() -> None:
     atlas = seed_figure()
     atlas["importance"][0, 0, 3, 3] = -0.004
-    found = findings(atlas)
+    found = describe(atlas)
     assert found.sections[0].sign == "signed"
     assert numbers(found, "negative")["head"] == "L3H3"
     assert "L3H3 at -0.0040 (Knowledge Recall)" in found.get("negative").statement
@@ -292,7 +297,7 @@ def test_signed_method_states_what_works_against() -> None:
 def test_absolute_sign_counts_negative_values() -> None:
     atlas = seed_figure().assign_attrs(default_sign='{"planted": "absolute"}')
     atlas["importance"][0, 0, 3, 3] = -0.009
-    found = findings(atlas)
+    found = describe(atlas)
     assert found.sections[0].sign == "absolute"
     assert numbers(found, "function.knowledge_recall")["peak"]["head"] == "L3H3"
     assert "negative" not in {f.id for f in found}
@@ -301,29 +306,29 @@ def test_absolute_sign_counts_negative_values() -> None:
 def test_positive_sign_does_not_count_negative_values() -> None:
     atlas = seed_figure().assign_attrs(default_sign="positive")
     atlas["importance"][0, 0] *= -1
-    found = findings(atlas)
+    found = describe(atlas)
     assert numbers(found, "function.knowledge_recall") == {"largest": 0.0}
     assert "knowledge_recall" not in numbers(found, "alike")["functions"]
 
 
 def test_every_method_has_its_section() -> None:
     two = xr.concat([seed_figure(), pure_noise().assign_coords(method=["other"])], "method")
-    found = findings(two)
+    found = describe(two)
     assert [s.method for s in found.sections] == ["planted", "other"]
     assert found.get("apart", method="other").numbers["apart"] == []
-    assert [s.method for s in findings(two, method="other").sections] == ["other"]
+    assert [s.method for s in describe(two, method="other").sections] == ["other"]
     with pytest.raises(InputError, match=r"no method 'plantd'\. Did you mean 'planted'"):
-        findings(two, method="plantd")
+        describe(two, method="plantd")
 
 
 def test_layers_and_heads_keep_their_own_numbers() -> None:
     part = seed_figure().isel(layer=slice(4, 10))
-    assert findings(part).get("function.retrieval").numbers["peak"]["head"] == "L6H12"
+    assert describe(part).get("function.retrieval").numbers["peak"]["head"] == "L6H12"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (4, 4), (30, 9), (80, 64)])
 def test_sizes(shape: tuple[int, int]) -> None:
-    found = findings(seed_figure(n_layers=shape[0], n_heads=shape[1]))
+    found = describe(seed_figure(n_layers=shape[0], n_heads=shape[1]))
     assert "| Math Calculation |" in found.to_markdown()
     if shape == (80, 64):
         assert numbers(found, "apart")["apart"] == ["math_calculation"]
@@ -331,7 +336,7 @@ def test_sizes(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_functions(n: int) -> None:
-    found = findings(seed_figure().isel(function=slice(-n, None)))
+    found = describe(seed_figure().isel(function=slice(-n, None)))
     assert ("apart" in {f.id for f in found}) == (n >= 3)
     assert len(json.loads(found.to_json())["methods"][0]["findings"]) >= n
 
@@ -339,7 +344,7 @@ def test_few_functions(n: int) -> None:
 @pytest.mark.parametrize("size", [0.0, 1e-9, 1e9])
 def test_scales_are_written_so_that_they_can_be_read(size: float) -> None:
     atlas = seed_figure()
-    found = findings(atlas.assign(importance=atlas["importance"] * size))
+    found = describe(atlas.assign(importance=atlas["importance"] * size))
     statement = found.get("function.retrieval").statement
     if size == 0:
         assert "every value is 0" in statement or "no value is positive" in statement
@@ -348,13 +353,13 @@ def test_scales_are_written_so_that_they_can_be_read(size: float) -> None:
 
 
 def test_threshold_can_be_set(planted: Findings) -> None:
-    found = findings(seed_figure(), threshold=0.001)
+    found = describe(seed_figure(), threshold=0.001)
     assert numbers(found, "scale")["below_threshold"] < numbers(planted, "scale")["below_threshold"]
     assert "below 0.001" in found.get("function.retrieval").statement
     with pytest.raises(InputError, match="threshold of -1 separates nothing"):
-        findings(seed_figure(), threshold=-1.0)
+        describe(seed_figure(), threshold=-1.0)
     with pytest.raises(AtlasError, match="importance"):
-        findings(xr.Dataset())
+        describe(xr.Dataset())
 
 
 # -- text ----------------------------------------------------------------------------------------------------
@@ -365,7 +370,7 @@ HOSTILE = "<img src=x onerror=alert(1)>|`x`\n# **b** [l](http://e.vil) $x$ \u202
 def test_hostile_text_stays_text_in_markdown() -> None:
     atlas = seed_figure(odd=()).assign_attrs(model=HOSTILE)
     labels = [HOSTILE, "# head", "1. one", "- [ ] todo", "a|b", "*x*", "_y_", "~~z~~"]
-    found = findings(atlas.assign_coords(function=labels, method=[HOSTILE]))
+    found = describe(atlas.assign_coords(function=labels, method=[HOSTILE]))
     text = found.to_markdown()
     assert "<img" not in text and "\u202e" not in text and "http://" not in text
     table = [line for line in text.splitlines() if line.startswith("| ")]
@@ -396,7 +401,7 @@ def test_escape(raw: str, safe: str) -> None:
 
 
 def test_json_is_stable_and_strict(planted: Findings) -> None:
-    assert planted.to_json() == findings(seed_figure()).to_json()
+    assert planted.to_json() == describe(seed_figure()).to_json()
     assert "NaN" not in planted.to_json()
 
 

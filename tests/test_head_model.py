@@ -111,9 +111,15 @@ def test_an_edit_holds_in_generate_with_the_cache():
 
 def test_bad_edits_say_what_to_do():
     model = tiny("gpt2")
-    with pytest.raises(InputError, match="Layer 3 does not exist: gpt2 has layers 0 to 2"), model.edit({3: lambda z: z}):
+    with (
+        pytest.raises(InputError, match="Layer 3 does not exist: gpt2 has layers 0 to 2"),
+        model.edit({3: lambda z: z}),
+    ):
         pass
-    with pytest.raises(InputError, match=r"layer 0 returned shape .* z has"), model.edit({0: lambda z: z[..., :2]}):
+    with (
+        pytest.raises(InputError, match=r"layer 0 returned shape .* z has"),
+        model.edit({0: lambda z: z[..., :2]}),
+    ):
         model.model(input_ids=torch.arange(3, 9)[None])
 
 

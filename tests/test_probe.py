@@ -1,5 +1,6 @@
 """Both probes on small synthetic activations: planted heads, noise, twins, and what is refused."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +12,20 @@ from sklearn.linear_model import Ridge
 from headatlas import stats
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import Activations
-from headatlas.methods.linear_probe import LinearProbe, _cross_validate, _layers, _moments, _solve
+from headatlas.methods.linear_probe import LinearProbe, _cross_validate, _heads, _moments, _solve
 from headatlas.methods.probe import Probe, _explain, _ProbeNet, _statistics
 
 F = ("knowledge_recall", "retrieval", "math_calculation")
 FAST = {"refits": 2, "null_refits": 2, "batch_size": 16, "epochs": 8, "learning_rate": 2e-3}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small lose more to threads waiting for each other than they win."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def planted(
@@ -77,8 +87,7 @@ def test_shuffled_labels_are_not_called(method):
 
 
 def test_importance_is_the_gradient_times_the_projection_that_autograd_finds(activations: Activations):
-    torch.manual_seed(0)
-    net = _ProbeNet((3, 4, 8), 3, projection=64, hidden=512, dropout=0.3)
+    net = _ProbeNet((3, 4, 8), 3, generator=torch.Generator().manual_seed(0)).eval()
     net.shift, net.scale = _statistics(activations.z, np.arange(100))
     label = torch.tensor([F.index(f) for f in activations.function])
     z = torch.from_numpy(activations.z[:7])
@@ -93,8 +102,7 @@ def test_importance_is_the_gradient_times_the_projection_that_autograd_finds(act
 
 
 def test_projection_is_the_published_linear_map_of_head_and_layer_mean(activations: Activations):
-    torch.manual_seed(0)
-    net = _ProbeNet((3, 4, 8), 3, projection=64, hidden=512, dropout=0.3)
+    net = _ProbeNet((3, 4, 8), 3, generator=torch.Generator().manual_seed(0)).eval()
     z = torch.from_numpy(activations.z[:5])
     feature = torch.cat([z, z.mean(2, keepdim=True).expand_as(z)], dim=-1)
     torch.testing.assert_close(net.project(z), net.shared(feature), rtol=1e-4, atol=1e-5)
@@ -133,6 +141,15 @@ def test_training_leaves_the_global_random_state_alone(activations: Activations)
     before = torch.random.get_rng_state()
     Probe(**{**FAST, "refits": 1, "null_refits": 0, "epochs": 1})(None, None, activations, seed=0)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_no_number_depends_on_how_many_probes_train_at_once(activations: Activations, samples: xr.Dataset):
+    torch.set_num_threads(3)
+    try:
+        xr.testing.assert_identical(Probe(**FAST)(None, None, activations, seed=0), samples)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_published_variant_holds_out_a_fifth_and_has_no_null(activations: Activations):
@@ -177,7 +194,7 @@ def test_bad_parameters_are_refused():
 def test_batched_ridge_is_sklearns_on_one_head(activations: Activations, penalty: float):
     label = np.array([F.index(f) for f in activations.function])
     fold = np.arange(150) // 3 % 5
-    ((_, x),) = _layers(activations.z)
+    x = _heads(activations.z, slice(0, 3))
     weights = _solve(*_moments(x, label, fold), [0, 1, 3, 4], torch.full((1, len(x)), penalty).double())
     train = fold != 2
     weight = 1 / np.bincount(label[train])[label[train]] / 3

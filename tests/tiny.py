@@ -101,7 +101,9 @@ def tiny(name: str, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Hea
     return HeadModel(model.to(dtype).eval(), Tokens(), name)
 
 
-def random_prompts(n: int, *, seed: int = 0, length: int = 24, answer: int = 3, groups: int = 2) -> list[Prompt]:
+def random_prompts(
+    n: int, *, seed: int = 0, length: int = 24, answer: int = 3, groups: int = 2
+) -> list[Prompt]:
     """Return prompts that share prefixes inside a group, and branch in their middles and ends."""
     draw = np.random.default_rng(seed)
     prompts = []

@@ -10,19 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headatlas.atlas import load_atlas as load_atlas, save_atlas as save_atlas
+    from headatlas.atlas import load_atlas as load_atlas
+    from headatlas.atlas import save_atlas as save_atlas
     from headatlas.errors import HeadatlasError as HeadatlasError
-    from headatlas.figures import heads_importance as heads_importance
-    from headatlas.findings import findings as findings
-    from headatlas.pipeline import measure as measure
+    from headatlas.figures.heads_importance import heads_importance as heads_importance
+    from headatlas.findings.describe import describe as describe
     from headatlas.models.load import load_model as load_model
+    from headatlas.pipeline import measure as measure
     from headatlas.questions import load_questions as load_questions
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "HeadatlasError": "errors",
-    "findings": "findings",
+    "describe": "findings.describe",
     "heads_importance": "figures",
     "load_atlas": "atlas",
     "load_model": "models.load",
@@ -30,7 +31,7 @@ _HOMES = {
     "measure": "pipeline",
     "save_atlas": "atlas",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605  (one table says both what is public and where it lives)
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,9 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
 - ``text_accuracy(function)``, ``text_accuracy_overall`` with ``_low/_high``: the text-only baseline.
 - ``excess_over_text(method)`` with ``_low/_high``: probe minus text accuracy, paired by item.
 - ``answer_logprob(function)``: mean log-probability a token of the reference answer, nats.
-- ``answer_accuracy(function)``: share of items whose whole reference answer is the model's greedy choice.
+- ``answer_accuracy(function)`` with ``_low/_high``: share of items in which the model finds the reference
+  answer likelier, a token, than a foil (another passage's answer to a like question); chance is 0.5.
+- ``answer_exact(function)``: share of items whose whole reference answer is the model's own, greedy answer.
 - ``n_items(function)``: how many items.
 
 Attributes hold provenance (``PROVENANCE``), one JSON string per structured value, and the completion mark
@@ -78,6 +80,9 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "text_accuracy_overall_high": (),
     "answer_logprob": ("function",),
     "answer_accuracy": ("function",),
+    "answer_accuracy_low": ("function",),
+    "answer_accuracy_high": ("function",),
+    "answer_exact": ("function",),
     "n_items": ("function",),
 }
 REQUIRED = ("importance",)

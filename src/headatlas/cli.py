@@ -113,7 +113,6 @@ def map_(
 
 def _check_names(names: list[str], template: str, tokens: str, answers: str) -> None:
     """Refuse bad names before the model is loaded."""
-    import headatlas.methods
     from headatlas.methods.base import methods
     from headatlas.prompts import TOKEN_CHOICES, templates
 
@@ -158,9 +157,9 @@ def findings(
 ) -> None:
     """Print what an atlas says, in Markdown or JSON."""
     from headatlas.atlas import load_atlas
-    from headatlas.findings import findings as find
+    from headatlas.findings import describe
 
-    found = find(load_atlas(_atlas_path(atlas)), method=method)
+    found = describe(load_atlas(_atlas_path(atlas)), method=method)
     print(found.to_json() if json_ else found.to_markdown())
 
 
@@ -213,7 +212,6 @@ def _questions(context: typer.Context) -> None:
 @questions_app.command("list")
 def list_questions(json_: Json = False) -> None:
     """List the named question sets."""
-    import headatlas.datasets
     from headatlas.questions import load_questions, sources
 
     rows = {name: _summary(load_questions(name)) for name in sources}
@@ -350,23 +348,30 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(given, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except HeadatlasError as error:
-        if debug:
-            raise
-        print(f"headatlas: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(" ".join(str(error).split()), debug)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("headatlas: stopped. The same command continues where it was.", file=sys.stderr)
         return 130
     except Exception as error:
-        if debug:
-            raise
-        import click
-
-        if isinstance(error, click.ClickException):
-            error.show()
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
             return 2
-        print(f"headatlas: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
+        if hasattr(error, "format_message"):  # mistyped; newer typer carries a click of its own
+            _complain(f"{error.format_message().rstrip('.')}. See headatlas --help.", debug)
+            return 2
+        _complain(f"{type(error).__name__}: {error} (--debug shows where)", debug)
         return 1
+
+
+def _complain(message: str, debug: bool) -> None:
+    """Print one line, or with --debug the traceback of what is being handled."""
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    else:
+        print(f"headatlas: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import json
 import platform
 import tempfile
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,11 +29,20 @@ from headatlas import stats
 from headatlas.atlas import check_atlas
 from headatlas.controls import check_functions, text_baseline
 from headatlas.errors import InputError
-from headatlas.methods.base import Activations, Method, methods as registered
+from headatlas.methods.base import Activations, Method
+from headatlas.methods.base import methods as registered
 from headatlas.models.head_model import Captured, HeadModel
 from headatlas.models.tree import plan_packs
-from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of, templates, with_answer
-from headatlas.questions import QuestionSet
+from headatlas.prompts import (
+    Prompt,
+    TokenChoice,
+    build_prompts,
+    digest_of,
+    same_answer,
+    templates,
+    with_answer,
+)
+from headatlas.questions import QuestionSet, order_functions
 from headatlas.store import Store
 
 Answers = Literal["reference", "generated"]
@@ -52,16 +62,17 @@ class Capture:
     ----------
     activations
         Pooled z with labels, for the methods.
-    logprob
-        Mean log-probability of an answer token, nats, (item,).
-    correct
+    logprob, foil_logprob
+        Mean log-probability of a token of the reference answer and of the foil (NaN without one), nats, (item,).
+    right
         Whether the model's own answer is the reference: every token the greedy choice (reference answers),
-        or the same words when generated, (item,).
+        or the same words when generated, (item,), 0 or 1.
     """
 
     activations: Activations
     logprob: np.ndarray
-    correct: np.ndarray
+    foil_logprob: np.ndarray
+    right: np.ndarray
 
 
 def measure(
@@ -110,14 +121,12 @@ def measure(
     RunError
         NaN in z, no memory for a single prompt, or a full disk.
     """
-    chosen = [m if isinstance(m, Method) else registered.get(m)() for m in methods]
-    _check_methods(chosen)
     report = report or (lambda stage, done, total: None)
     prompts = build_prompts(
         questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
     )
+    chosen = checked(methods, prompts, seed=seed)
     function, group = labels(prompts)
-    check_functions(function, group)
     key = capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat)
     captured = capture(model, prompts, key=key, store=store, report=report)
 
@@ -136,12 +145,24 @@ def measure(
     return check_atlas(_described(atlas))
 
 
-def _check_methods(chosen: Sequence[Method]) -> None:
+def checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
+    """Return the methods to run; refuse, before anything is written, what no run can be made of.
+
+    Raises
+    ------
+    InputError
+        An unknown, repeated or absent method, a negative seed, too few functions or main questions.
+    """
+    chosen = [m if isinstance(m, Method) else registered.get(m)() for m in methods]
     names = [m.name for m in chosen]
     if not names:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
     if len(set(names)) < len(names):
         raise InputError(f"A method is given twice: {', '.join(names)}. Name each once.")
+    if seed < 0:
+        raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
+    check_functions(*labels(prompts))
+    return chosen
 
 
 def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
@@ -195,21 +216,16 @@ def capture(
                 continue
             part = [prompts[i] for i in pack]
             found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
-            rows.append(pack.start, found.z, found.logprob, found.greedy)
+            scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
+            rows.append(pack.start, found.z, scores)
             if report:
                 report("capture", pack.stop, len(prompts))
-        z, logprob, correct = rows.read()
+        z, scores = rows.read()
     finally:
         rows.close()
     function, group = labels(prompts)
-    functions = tuple(dict.fromkeys(f for f in _ordered(prompts)))
-    return Capture(Activations(z, function, group, functions), logprob, correct)
-
-
-def _ordered(prompts: Sequence[Prompt]) -> tuple[str, ...]:
-    from headatlas.questions import order_functions
-
-    return order_functions(p.function for p in prompts)
+    functions = order_functions(p.function for p in prompts)
+    return Capture(Activations(z, function, group, functions), *scores.T)
 
 
 def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:
@@ -217,16 +233,10 @@ def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) 
     stop = templates.get(key["template"]).stop
     own, right = [], []
     for prompt in prompts:
-        new = model.generate(prompt.tokens[: prompt.answer_start], stop=stop)
+        new = model.generate(prompt.prefix, stop=stop)
         own.append(with_answer(prompt, new, model.tokenizer, key["tokens"]))
-        said = model.tokenizer.decode(new, skip_special_tokens=True)
-        right.append(_plain(said) == _plain(prompt.answer))
-    found = model.capture(own)
-    return Captured(found.z, found.logprob, np.array(right))
-
-
-def _plain(text: str) -> str:
-    return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+        right.append(same_answer(model.tokenizer.decode(new, skip_special_tokens=True), prompt.answer))
+    return replace(model.capture(own), greedy=np.array(right))
 
 
 def _seed_of(seed: int, name: str) -> int:
@@ -244,7 +254,7 @@ def _map(
         excess = stats.paired_excess(
             samples["correct"].values, text[item], samples["prediction_group"].values, seed=seed
         )
-    for suffix, value in zip(("", "_low", "_high"), excess, strict=True):
+    for suffix, value in zip(_INTERVAL, excess, strict=True):
         result[f"excess_over_text{suffix}"] = ((), value)
     return result.assign_coords(method=method.name)
 
@@ -252,24 +262,35 @@ def _map(
 def _item_statistics(captured: Capture, text: np.ndarray, seed: int) -> xr.Dataset:
     """Return what is known of the items themselves: text baseline, the model's own answers, counts."""
     act = captured.activations
-    rows: dict[str, list[float]] = {}
-
-    def add(name: str, value: float) -> None:
-        rows.setdefault(name, []).append(value)
-
+    prefers = (captured.logprob > captured.foil_logprob).astype(np.float64)
+    compared = ~np.isnan(captured.foil_logprob)
+    rows: dict[str, list[float]] = defaultdict(list)
     for function in act.functions:
         own = act.function == function
-        interval = stats.mean_interval(text[own], act.group[own], seed=seed)
-        for suffix, value in zip(("", "_low", "_high"), interval, strict=True):
-            add(f"text_accuracy{suffix}", value)
-        add("answer_logprob", float(captured.logprob[own].mean()))
-        add("answer_accuracy", float(captured.correct[own].mean()))
-        add("n_items", int(own.sum()))
+        for name, values, which in (
+            ("text_accuracy", text, own),
+            ("answer_accuracy", prefers, own & compared),
+        ):
+            for suffix, value in zip(
+                _INTERVAL, _interval(values[which], act.group[which], seed), strict=True
+            ):
+                rows[name + suffix].append(value)
+        rows["answer_logprob"].append(float(captured.logprob[own].mean()))
+        rows["answer_exact"].append(float(captured.right[own].mean()))
+        rows["n_items"].append(int(own.sum()))
     result = xr.Dataset({name: ("function", values) for name, values in rows.items()})
-    overall = stats.mean_interval(text, act.group, seed=seed)
-    for suffix, value in zip(("", "_low", "_high"), overall, strict=True):
+    for suffix, value in zip(_INTERVAL, _interval(text, act.group, seed), strict=True):
         result[f"text_accuracy_overall{suffix}"] = ((), value)
     return result.assign_coords(function=list(act.functions))
+
+
+_INTERVAL = ("", "_low", "_high")
+
+
+def _interval(values: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float, float]:
+    if not len(values):
+        return (float("nan"),) * 3
+    return stats.mean_interval(values, groups, seed=seed)
 
 
 def provenance(
@@ -322,8 +343,9 @@ _ABOUT = {
     "probe_accuracy": "held-out accuracy of the probe",
     "text_accuracy": "held-out accuracy of a classifier that sees only the subquestion's text",
     "excess_over_text": "probe accuracy minus text accuracy, paired by item",
-    "answer_logprob": "mean log-probability of an answer token",
-    "answer_accuracy": "share of items that the model answers as the reference does",
+    "answer_logprob": "mean log-probability of a token of the reference answer",
+    "answer_accuracy": "share of items whose reference answer the model finds likelier than a foil; chance 0.5",
+    "answer_exact": "share of items whose reference answer is the model's own",
     "n_items": "number of items",
 }
 

@@ -6,7 +6,9 @@
 2. The tokenizer's chat template wraps it, where there is one; otherwise plain text does.
 3. The reference answer follows as the assistant's words (teacher-forced); its tokens are found so that
    decoding the span gives the answer, under any tokenizer (`_answer_tokens`).
-4. `tokens=` chooses which answer tokens count: all, content (no stop words or punctuation), first, last.
+4. A foil, the answer to a like question about another passage, stands beside it, so that "does the model
+   do this at all?" has an answer.
+5. `tokens=` chooses which answer tokens count: all, content (no stop words or punctuation), first, last.
 
 Positions: the token at index i is *predicted* at index i - 1. The positions that predict the answer run from
 the last prompt token to the one before the last answer token.
@@ -16,8 +18,9 @@ It does not know models: only tokenizers and a context length.
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -41,7 +44,7 @@ class Prompt:
     id
         Question id and step number, e.g. "market-3/2".
     tokens
-        Token ids of the whole text, prompt and answer.
+        Token ids of the whole text, prompt and reference answer.
     answer_start
         Index of the answer's first token; the answer runs to the end of `tokens`.
     chosen
@@ -50,6 +53,12 @@ class Prompt:
         The step's function, its main question's id, and its place among the steps.
     passage, subquestion, answer
         The texts, for baselines and reports.
+    foil
+        Token ids of a wrong answer to compare with: another main question's answer to a like question
+        (`_foils`); empty where there is none.
+    own
+        Token ids of the whole text with the model's own, generated answer, if it gave one; `chosen` refers
+        to it then.
     """
 
     id: str
@@ -62,6 +71,18 @@ class Prompt:
     passage: str
     subquestion: str
     answer: str
+    foil: Int[np.ndarray, " foil"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    own: Int[np.ndarray, " own"] | None = None
+
+    @property
+    def prefix(self) -> Int[np.ndarray, " prefix"]:
+        """Token ids of all that comes before the answer."""
+        return self.tokens[: self.answer_start]
+
+    @property
+    def pooled(self) -> Int[np.ndarray, " pooled"]:
+        """Token ids of the text whose z is pooled: the model's own answer where there is one."""
+        return self.tokens if self.own is None else self.own
 
     @property
     def predicting(self) -> Int[np.ndarray, " answer"]:
@@ -95,6 +116,7 @@ templates.register(
     Template(
         message="Answer the last question in a few words.\n\n{question}\n\n{prior}Q: {subquestion}",
         prior="Q: {subquestion}\nA: {answer}\n",
+        opening="Answer:",  # without it small chat models open with "The answer is …": see docs/architecture.md
     ),
 )
 templates.register(
@@ -166,17 +188,59 @@ def build_prompts(
             answer = _answer_tokens(prefix, step.answer, tokenizer, f"{question.id}/{number}")
             prompts.append(_prompt(question, number, step, prefix, answer, tokens, tokenizer))
             _check_length(prompts[-1], context)
-    return prompts
+    return _with_foils(prompts, tokenizer, context)
+
+
+def _with_foils(prompts: list[Prompt], tokenizer: Any, context: int | None) -> list[Prompt]:
+    """Give each prompt a wrong answer: the answer to a like question about another passage.
+
+    Like means of the same function, and opening with the same two words, else one word, else any; the draw
+    depends on the prompts only. A model that can't tell it from the right answer does not do the step.
+    """
+    pools: dict[tuple[str, ...], list[Prompt]] = defaultdict(list)
+    for prompt in prompts:
+        for words in (2, 1, 0):
+            pools[(prompt.function, *_opening_words(prompt, words))].append(prompt)
+    draw = np.random.default_rng(0)
+    result = []
+    for prompt in prompts:
+        foil = None
+        for words in (2, 1, 0):
+            others = pools[(prompt.function, *_opening_words(prompt, words))]
+            likes = [
+                p for p in others if p.group != prompt.group and _plain(p.answer) != _plain(prompt.answer)
+            ]
+            if likes:
+                foil = likes[int(draw.integers(len(likes)))].answer
+                break
+        if foil is not None:
+            tokens = _answer_tokens(prompt.prefix, foil, tokenizer, prompt.id)
+            if context is None or len(prompt.prefix) + len(tokens) <= context:
+                prompt = replace(prompt, foil=tokens)
+        result.append(prompt)
+    return result
+
+
+def _opening_words(prompt: Prompt, n: int) -> tuple[str, ...]:
+    return tuple(prompt.subquestion.lower().split()[:n]) if n else ()
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
+def same_answer(a: str, b: str) -> bool:
+    """Say whether two answers are the same words, whatever their case and punctuation."""
+    return _plain(a) == _plain(b)
 
 
 def with_answer(
     prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: TokenChoice
 ) -> Prompt:
-    """Return `prompt` with the token ids `answer` (say, generated ones) in place of its answer."""
-    prefix = prompt.tokens[: prompt.answer_start]
-    step = Step(subquestion=prompt.subquestion, answer=prompt.answer, function=prompt.function)
-    question = Question(id=prompt.group, question=prompt.passage, steps=(step,))
-    return _prompt(question, prompt.step, step, prefix, np.asarray(answer, dtype=np.int64), tokens, tokenizer)
+    """Return `prompt` with the token ids `answer` as the model's own answer, whose z is to be pooled."""
+    answer = np.asarray(answer, dtype=np.int64)
+    kept = _choose(answer, tokens, tokenizer)
+    return replace(prompt, own=np.concatenate([prompt.prefix, answer]), chosen=kept + prompt.answer_start - 1)
 
 
 def digest_of(prompts: Sequence[Prompt]) -> str:
@@ -185,6 +249,7 @@ def digest_of(prompts: Sequence[Prompt]) -> str:
     for p in prompts:
         state.update(f"{p.id}|{p.function}|{p.group}|{p.answer_start}".encode())
         state.update(p.tokens.astype(np.int64).tobytes() + b"|" + p.chosen.astype(np.int64).tobytes())
+        state.update(b"|" + p.foil.astype(np.int64).tobytes())
     return state.hexdigest()
 
 
@@ -209,7 +274,7 @@ def _prefix_tokens(message: str, opening: str, tokenizer: Any, chat: bool) -> In
         )
         # the chat template writes the special tokens itself
         return _encode(tokenizer, text + opening, special=False)
-    return _encode(tokenizer, message + "\nA:" + (f" {opening}" if opening else ""), special=True)
+    return _encode(tokenizer, f"{message}\n{opening or 'Answer:'}", special=True)
 
 
 def _encode(tokenizer: Any, text: str, *, special: bool) -> Int[np.ndarray, " length"]:
@@ -305,16 +370,18 @@ def _choose(
 
 def _is_content(answer: Int[np.ndarray, " answer"], tokenizer: Any) -> np.ndarray:
     """Say of each token whether it touches a word that is no stop word."""
-    ends = [
-        len(tokenizer.decode(answer[: i + 1], clean_up_tokenization_spaces=False)) for i in range(len(answer))
-    ]
+    said = [tokenizer.decode(answer[: i + 1], clean_up_tokenization_spaces=False) for i in range(len(answer))]
+    whole = [0, *(len(part.rstrip("\ufffd")) for part in said)]
     text = tokenizer.decode(answer, clean_up_tokenization_spaces=False)
     content = np.zeros(len(text) + 1, dtype=bool)
     for word in re.finditer(r"\w+(?:['’.,-]\w+)*", text):
         if word.group().lower() not in _stop_words():
             content[word.start() : word.end()] = True
-    starts = [0, *ends[:-1]]
-    return np.array([bool(content[a:b].any()) for a, b in zip(starts, ends, strict=True)])
+    # a token that ends inside a character (byte-level tokenizers) touches that character
+    cut = [part.endswith("\ufffd") for part in said]
+    return np.array(
+        [bool(content[a : b + c].any()) for a, b, c in zip(whole[:-1], whole[1:], cut, strict=True)]
+    )
 
 
 @cache

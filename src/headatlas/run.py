@@ -9,7 +9,6 @@ It does not know how anything is computed or drawn.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,12 +19,13 @@ from headatlas._files import write_text
 from headatlas.atlas import load_atlas, save_atlas
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
-from headatlas.findings import findings
-from headatlas.methods.base import methods as registered
+from headatlas.findings import describe
+from headatlas.methods.base import Method
 from headatlas.models.head_model import HeadModel
-from headatlas.pipeline import Answers, Report, capture_key, measure
+from headatlas.pipeline import Answers, Report, capture_key, checked, measure
 from headatlas.prompts import TokenChoice, build_prompts
 from headatlas.questions import QuestionSet
+from headatlas.store import discard
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
 STORE = "activations.zarr"
@@ -36,7 +36,7 @@ def map_model(
     questions: QuestionSet,
     out: Path,
     *,
-    methods: Sequence[str] = ("probe",),
+    methods: Sequence[str | Method] = ("probe",),
     template: str = "short",
     tokens: TokenChoice = "all",
     answers: Answers = "reference",
@@ -72,9 +72,10 @@ def map_model(
     prompts = build_prompts(
         questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
     )
+    chosen = checked(methods, prompts, seed=seed)
     key = {
         **capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat),
-        "methods": {name: asdict(registered.get(name)()) for name in methods},  # type: ignore[call-overload]
+        "methods": {m.name: asdict(m) for m in chosen},  # type: ignore[call-overload]
         "seed": seed,
     }
     key = json.loads(json.dumps(key))
@@ -88,18 +89,18 @@ def map_model(
             atlas = None  # deleted or damaged since: the activations may still be there
     if atlas is None:
         if fresh:
-            shutil.rmtree(out / STORE, ignore_errors=True)
+            discard(out / STORE)
         write_text(out / "run.json", json.dumps(record, indent=2))
         atlas = measure(
-            model, questions, methods=methods, template=template, tokens=tokens, answers=answers, chat=chat,
+            model, questions, methods=chosen, template=template, tokens=tokens, answers=answers, chat=chat,
             seed=seed, store=out / STORE, report=report,
         )  # fmt: skip
         save_atlas(atlas, out / "atlas.nc")
         record["seconds"] = round(time.time() - started, 1)
     else:
         record["seconds"] = done.get("seconds")
-    written = [out / "atlas.nc", *_draw(atlas, out, methods)]
-    found = findings(atlas)
+    written = [out / "atlas.nc", *_draw(atlas, out, [m.name for m in chosen])]
+    found = describe(atlas)
     written.append(write_text(out / "findings.md", found.to_markdown()))
     written.append(write_text(out / "findings.json", found.to_json()))
     record["status"] = "complete"
@@ -133,7 +134,7 @@ def _check_folder(out: Path, key: dict[str, Any], fresh: bool) -> dict[str, Any]
         return {}
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-        there = found["key"]
+        there = dict(found["key"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(
             f"{record} can't be read ({error}). Give another --out, or --fresh to start over."

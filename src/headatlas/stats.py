@@ -13,7 +13,7 @@
    Fisher's z), not percentiles: a draw's map carries the sampling noise twice, and absolute values and rank
    correlations shift under noise, so that percentiles would sit beside the estimate.
 5. Reliability: random halves of the main questions (and of the refits, if there are two or more) give two
-   maps; their rank correlation over heads, averaged over halvings, stepped up to full length (Spearman-Brown).
+   maps; their rank correlation over heads, averaged over halvings, stepped up in length (Spearman-Brown).
 
 What `sign` does:
 
@@ -109,18 +109,27 @@ def spearman(
 ) -> Float[np.ndarray, "*batch"]:
     """Return the rank correlation of `a` and `b` over their last axis (NaN where one is constant)."""
     x, y = (_standard_ranks(values) for values in (a, b))
-    return (x * y).sum(-1)
+    return np.asarray((x * y).sum(-1))
 
 
 def paired_excess(
-    correct_a: Float[np.ndarray, " item"],
-    correct_b: Float[np.ndarray, " item"],
+    correct_a: np.ndarray,
+    correct_b: np.ndarray,
     groups: np.ndarray,
     *,
     n_boot: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """Return the mean of ``correct_a - correct_b`` and its 95% interval, resampling main questions.
+
+    Parameters
+    ----------
+    correct_a, correct_b
+        Right (1) or wrong (0), or a mean over refits, of the same items in the same order, (item,).
+    groups
+        Main-question id of every item, (item,).
+    n_boot, seed
+        Bootstrap draws, and their seed.
 
     Raises
     ------
@@ -333,8 +342,8 @@ def _derived(
     )
     depth, depth_draws = _depths(share), _depths(share_draws)
     values = {
-        "layer_share": (("function", "layer"), share, *_around(share, share_draws, (0, 1))),
-        "depth": (("function",), depth, *_around(depth, depth_draws, (0, 1))),
+        "layer_share": (("function", "layer"), share, *_around(share, share_draws, (0.0, 1.0))),
+        "depth": (("function",), depth, *_around(depth, depth_draws, (0.0, 1.0))),
         "similarity": (
             ("function", "other_function"),
             similarity,

@@ -24,7 +24,7 @@ def read_cogqa(path: Path) -> QuestionSet:
         Not JSON (line and column), or a record of another shape (its number and field).
     """
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise QuestionError(
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
@@ -59,7 +59,7 @@ def _question(record: Any, index: int, path: Path, left_out: Counter[str]) -> Qu
             left_out[f"steps with the stray label '{step['cognitive_skill']}'"] += 1
             continue
         steps.append(
-            {"subquestion": step["subquestion"], "answer": str(step["answer"]), "function": function}
+            {"subquestion": step["subquestion"], "answer": _text(step["answer"]), "function": function}
         )
     if not steps:
         left_out["questions without a step of the eight functions"] += 1
@@ -67,9 +67,14 @@ def _question(record: Any, index: int, path: Path, left_out: Counter[str]) -> Qu
     fields = {
         "id": f"cogqa-{index:04d}",
         "question": record.get("question"),
-        "answer": str(record.get("answer", "")),
+        "answer": "" if record.get("answer") is None else _text(record["answer"]),
     }
     return parse_question({**fields, "steps": steps}, where)
+
+
+def _text(answer: Any) -> Any:
+    """Write a number as text; leave all else for the schema to judge."""
+    return str(answer) if isinstance(answer, int | float) else answer
 
 
 def _is_cogqa(path: Path) -> bool:

@@ -20,7 +20,7 @@ def read_jsonl(path: Path) -> QuestionSet:
         for number, raw in enumerate(file, start=1):
             where = f"{path}, line {number}"
             try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
             except UnicodeDecodeError as error:
                 raise QuestionError(
                     f"{where}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."

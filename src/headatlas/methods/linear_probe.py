@@ -18,7 +18,6 @@ selectivity here is accuracy above chance as it turns out for this set, not a me
 This module does not know whether the model uses what can be read: decodable is not used.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -32,11 +31,12 @@ from torch import Tensor
 from headatlas.controls import grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import Activations, Method, Sign, methods
+from headatlas.methods.probe import side_by_side
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 16 * 2**20
 """Of z copied at a time (whole layers): bounds memory, changes no number."""
 
 
@@ -104,28 +104,33 @@ class LinearProbe(Method):
         items, layers, heads, _ = activations.z.shape
         right = np.zeros((self.refits, 1 + self.shuffles, items, layers, heads), dtype=bool)
         inner = np.zeros((self.refits, max(int(f.max()) for f in fold) + 1, layers, heads))
-        for part, x in _layers(activations.z):
+
+        def some_layers(part: slice) -> None:
+            x = _heads(activations.z, part)
             for refit in range(self.refits):
                 got, score = _cross_validate(x, label[orders], fold[refit], self.penalties)
                 right[refit, :, :, part] = got.reshape(1 + self.shuffles, items, -1, heads)
                 inner[refit, : len(score), part] = score.reshape(len(score), -1, heads)
+
+        side_by_side(some_layers, _parts(activations.z))  # each writes to layers of its own
         return _samples(activations, functions, label, orders, fold, right, inner)
 
 
-def _layers(
-    z: Float[np.ndarray, "item layer head head_dim"],
-) -> Iterator[tuple[slice, Float[Tensor, "unit item dim"]]]:
-    """Yield some layers at a time and their z, head by head: centred, unit spread, a column of ones."""
+def _parts(z: Float[np.ndarray, "item layer head head_dim"]) -> list[slice]:
+    """Return the layers, some at a time."""
     items, layers, heads, head_dim = z.shape
     step = max(1, CHUNK_BYTES // (4 * items * heads * (head_dim + 1)))
-    for start in range(0, layers, step):
-        part = slice(start, min(start + step, layers))
-        x = torch.from_numpy(np.array(z[:, part], dtype=np.float32)).flatten(1, 2).transpose(0, 1)
-        x = x - x.mean(1, keepdim=True)  # the intercept is not penalised: this changes rounding, nothing else
-        spread = x.square().mean((1, 2), keepdim=True).sqrt()
-        if not torch.isfinite(spread).all():
-            raise RunError("z holds values that are NaN, infinite or huge. Capture it again, in float32.")
-        yield part, torch.cat([x / spread.clamp_min(1e-30), torch.ones(*x.shape[:2], 1)], dim=2)
+    return [slice(start, min(start + step, layers)) for start in range(0, layers, step)]
+
+
+def _heads(z: Float[np.ndarray, "item layer head head_dim"], part: slice) -> Float[Tensor, "unit item dim"]:
+    """Return the z of some layers, head by head: centred, of unit spread, with a column of ones."""
+    x = torch.from_numpy(np.array(z[:, part], dtype=np.float32)).flatten(1, 2).transpose(0, 1)
+    x = x - x.mean(1, keepdim=True)  # the intercept is not penalised: this changes rounding, nothing else
+    spread = x.square().mean((1, 2), keepdim=True).sqrt()
+    if not torch.isfinite(spread).all():
+        raise RunError("z holds values that are NaN, infinite or huge. Capture it again, in float32.")
+    return torch.cat([x / spread.clamp_min(1e-30), torch.ones(*x.shape[:2], 1)], dim=2)
 
 
 def _moments(

@@ -21,8 +21,10 @@ It explains the probe's logit, not the model's answer. It does not know prompts,
 layer's mean in step 1 lets one head's credit leak to its layer-mates.
 """
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -37,8 +39,29 @@ from headatlas.methods.base import Activations, Method, Sign, methods
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 SCORE_BATCH = 256
 """Items at a time where nothing is trained: bounds memory, changes no number."""
+MOST_AT_ONCE = 8
+"""Probes trained side by side at most: each holds its weights five times over (optimiser, gradient, best)."""
+
+
+def side_by_side(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
+    """Return ``work`` of every task, as many at a time as torch has threads, each with one thread of its own.
+
+    Products this small gain little from a second thread and lose much (up to tenfold) where the machine is
+    shared; and with one thread each, no number depends on how many cores there are.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            min(threads, MOST_AT_ONCE), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            return list(pool.map(work, tasks))
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -55,18 +78,33 @@ class _Plan:
     autocast: bool
 
 
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """Return `nn.Linear` with its usual initialisation, drawn from `generator` (fits run side by side)."""
+    linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    for parameter in (linear.weight, linear.bias):
+        nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
+    return linear
+
+
 class _ProbeNet(nn.Module):
     """Projection shared by heads, hidden layer, logits; z is shifted and scaled by fixed statistics first."""
 
     def __init__(
-        self, shape: tuple[int, int, int], classes: int, projection: int, hidden: int, dropout: float
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        *,
+        projection: int = 64,
+        hidden: int = 512,
+        dropout: float = 0.3,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         layers, heads, head_dim = shape
-        self.shared = nn.Linear(2 * head_dim, projection)
-        self.hidden = nn.Linear(layers * heads * projection, hidden)
-        self.logits = nn.Linear(hidden, classes)
-        self.dropout = nn.Dropout(dropout)
+        self.shared = _linear(2 * head_dim, projection, generator)
+        self.hidden = _linear(layers * heads * projection, hidden, generator)
+        self.logits = _linear(hidden, classes, generator)
+        self.dropout, self.generator = dropout, generator
         self.shift: Tensor | None = None
         self.scale: Tensor | None = None
 
@@ -80,7 +118,9 @@ class _ProbeNet(nn.Module):
     def forward(self, z: Float[Tensor, "item layer head head_dim"]) -> Float[Tensor, "item function"]:
         """Return the logits."""
         on = torch.relu(self.hidden(self.project(z).flatten(1)))
-        return self.logits(self.dropout(on))
+        if self.training:
+            on = on * (torch.rand(on.shape, generator=self.generator) >= self.dropout) / (1 - self.dropout)
+        return self.logits(on)
 
     def explain(
         self, z: Float[Tensor, "item layer head head_dim"], label: Int[Tensor, " item"]
@@ -134,7 +174,7 @@ def _train(
     step = 0
     for epoch in range(1, plan.epochs + 1):
         net.train()
-        order = train[torch.randperm(len(train)).numpy()] if plan.shuffle else train
+        order = train[torch.randperm(len(train), generator=net.generator).numpy()] if plan.shuffle else train
         for start in range(0, len(order), plan.batch_size):
             part = order[start : start + plan.batch_size]
             with torch.autocast("cpu", torch.bfloat16, enabled=plan.autocast):
@@ -212,7 +252,7 @@ class Probe(Method):
     default_sign: ClassVar[Sign] = "absolute"
     label: ClassVar[str] = "mean gradient x projection"
 
-    variant: Literal["sound", "published"] = "sound"
+    variant: str = "sound"
     folds: int = 5
     refits: int = 4
     null_refits: int = 2
@@ -222,7 +262,7 @@ class Probe(Method):
     patience: int = 2
     validation: float = 0.1
     standardise: bool = True
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.variant not in ("sound", "published"):
@@ -252,16 +292,19 @@ class Probe(Method):
         seeds = draw.integers(2**31, size=(self.refits + self.null_refits, 2))
         null_refits = self.null_refits if self.variant == "sound" else 0
 
-        real = [self._refit(activations, label, plan, int(a), int(b)) for a, b in seeds[: self.refits]]
+        real = self._refits(activations, [label] * self.refits, plan, seeds[: self.refits])
         # A null that stopped early, for want of anything to learn, would be no match for probes that went on.
         length = max(1, round(float(np.mean([e for refit in real for e in refit.epochs]))))
+        null_seeds = seeds[self.refits : self.refits + null_refits]
+        shuffled = [np.random.default_rng(int(deal)).permutation(label) for deal, _ in null_seeds]
         null_plan = replace(plan, epochs=length, patience=0)
-        null = []
-        for a, b in seeds[self.refits : self.refits + null_refits]:
-            shuffled = np.random.default_rng(int(a)).permutation(label)
-            refit = self._refit(activations, shuffled, null_plan, int(a), int(b))
-            held = shuffled[refit.rows]
-            null += [refit.importance[held == c].mean(0) for c in range(len(functions))]
+        null = [
+            refit.importance[other[refit.rows] == c].mean(0)
+            for other, refit in zip(
+                shuffled, self._refits(activations, shuffled, null_plan, null_seeds), strict=True
+            )
+            for c in range(len(functions))
+        ]
         samples = _samples(activations, functions, label, real, null)
         return samples.assign_attrs(
             folds=len(real[0].epochs),
@@ -291,39 +334,54 @@ class Probe(Method):
             autocast=sound and bf16,
         )
 
-    def _refit(
-        self, activations: Activations, label: np.ndarray, plan: _Plan, deal: int, start: int
-    ) -> _Refit:
-        """Train one probe a fold and explain the items it did not see."""
+    def _refits(
+        self, activations: Activations, labels: list[np.ndarray], plan: _Plan, seeds: np.ndarray
+    ) -> list[_Refit]:
+        """Return one refit a labelling; ``seeds`` (refit, 2) deal its folds and start its probes."""
         # Folds follow the true functions, in the null too: what is shuffled is the label, nothing else.
-        fold = grouped_folds(activations.function, activations.group, folds=self.folds, seed=deal)
-        count = int(fold.max()) + 1 if self.variant == "sound" else 1
-        rows, importance, probability, epochs = [], [], [], []
-        for number in range(count):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(start + number)
-                net, kept = self._fit(activations, label, np.flatnonzero(fold != number), plan)
-            held_out = np.flatnonzero(fold == number)
-            explained, chances = _explain(
-                net, activations.z, torch.from_numpy(label), held_out, plan.autocast
+        folds = [
+            grouped_folds(activations.function, activations.group, folds=self.folds, seed=int(deal))
+            for deal, _ in seeds
+        ]
+        tasks = [
+            (at, number)
+            for at, fold in enumerate(folds)
+            for number in range(int(fold.max()) + 1 if self.variant == "sound" else 1)
+        ]
+
+        def held_out(task: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+            at, number = task
+            rows = np.flatnonzero(folds[at] == number)
+            train = np.flatnonzero(folds[at] != number)
+            net, kept = self._fit(activations, labels[at], train, plan, int(seeds[at][1]) + number)
+            return (
+                rows,
+                *_explain(net, activations.z, torch.from_numpy(labels[at]), rows, plan.autocast),
+                kept,
             )
-            rows.append(held_out)
-            importance.append(explained)
-            probability.append(chances)
-            epochs.append(kept)
-        return _Refit(np.concatenate(rows), np.concatenate(importance), np.concatenate(probability), epochs)
+
+        parts = side_by_side(held_out, tasks)
+        result = []
+        for at in range(len(folds)):
+            own = [part for task, part in zip(tasks, parts, strict=True) if task[0] == at]
+            rows, importance, probability = (np.concatenate([part[k] for part in own]) for k in range(3))
+            result.append(_Refit(rows, importance, probability, [part[3] for part in own]))
+        return result
 
     def _fit(
-        self, activations: Activations, label: np.ndarray, train: np.ndarray, plan: _Plan
+        self, activations: Activations, label: np.ndarray, train: np.ndarray, plan: _Plan, seed: int
     ) -> tuple[_ProbeNet, int]:
         """Return a probe trained on the items of `train`, and the number of its epochs."""
         z = activations.z
-        net = _ProbeNet(z.shape[1:], int(label.max()) + 1, projection=64, hidden=512, dropout=0.3)
+        generator = torch.Generator().manual_seed(seed)
+        net = _ProbeNet(z.shape[1:], int(label.max()) + 1, generator=generator)
         validate = train[:0]
         if plan.patience:
             groups = np.unique(activations.group[train])
             aside = groups[
-                torch.randperm(len(groups)).numpy()[: max(1, round(self.validation * len(groups)))]
+                torch.randperm(len(groups), generator=generator).numpy()[
+                    : max(1, round(self.validation * len(groups)))
+                ]
             ]
             validates = np.isin(activations.group[train], aside)
             train, validate = train[~validates], train[validates]

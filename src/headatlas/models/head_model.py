@@ -9,7 +9,7 @@ projection, and this is the only file that knows hooks.
    bias sum to the projection's output, and replacing z moves the logits.
 2. `edit` replaces z inside a ``with``; it nests, always restores, and holds in any code that calls the model.
 3. `capture` runs prompts packed as token trees and keeps, for every prompt, the mean z over its chosen
-   positions and the log-probability of its answer's tokens.
+   positions and the log-probabilities of its reference answer and its foil.
 4. `generate` continues prompts greedily.
 
 It does not know questions, functions or files.
@@ -51,13 +51,16 @@ class Captured:
     z
         Mean z over each prompt's chosen positions, float32.
     logprob
-        Mean log-probability of a token of the answer, nats.
+        Mean log-probability of a token of the reference answer, nats.
+    foil_logprob
+        The same of the foil; NaN for prompts without one.
     greedy
-        Whether every token of the answer is the model's most likely next token (teacher-forced).
+        Whether every token of the reference answer is the model's most likely next token (teacher-forced).
     """
 
     z: Float[np.ndarray, "prompt layer head head_dim"]
     logprob: Float[np.ndarray, " prompt"]
+    foil_logprob: Float[np.ndarray, " prompt"]
     greedy: np.ndarray
 
 
@@ -315,10 +318,8 @@ class HeadModel:
         RunError
             NaN or infinity in z (naming layer, head and prompt), or no memory for a single prompt.
         """
-        if self.unpacked and len(prompts) > 1:
-            return _join([self.capture([prompt]) for prompt in prompts])
         try:
-            captured = self._capture_tree(prompts)
+            captured = self._capture_apart(prompts) if self.unpacked else self._capture_tree(prompts)
         except (RuntimeError, MemoryError) as error:
             if not _out_of_memory(error):
                 raise
@@ -334,13 +335,43 @@ class HeadModel:
         return captured
 
     def _capture_tree(self, prompts: Sequence[Prompt]) -> Captured:
-        tree = pack([prompt.tokens for prompt in prompts])
-        counts = torch.tensor([len(p.chosen) for p in prompts], device=self.device)
-        rows = torch.repeat_interleave(torch.arange(len(prompts), device=self.device), counts)
-        chosen = np.concatenate([path[p.chosen] for path, p in zip(tree.paths, prompts, strict=True)])
-        nodes = torch.from_numpy(chosen).to(self.device)
-        width = self.n_heads * self.head_dim
-        pooled = torch.zeros(self.n_layers, len(prompts), width, device=self.device)
+        """Capture all of `prompts` and their foils in one forward pass over one tree."""
+        texts = _texts(prompts)
+        tree = pack([tokens for tokens, _ in texts])
+        chosen = [path[p.chosen] for path, p in zip(tree.paths, prompts, strict=False)]
+        predicting = [path[start - 1 : -1] for path, (_, start) in zip(tree.paths, texts, strict=True)]
+        pooled, logits, where = self._run(tree, chosen, predicting)
+        return self._captured(
+            prompts, pooled, [_score(logits[at], t, s) for at, (t, s) in zip(where, texts, strict=True)]
+        )
+
+    def _capture_apart(self, prompts: Sequence[Prompt]) -> Captured:
+        """Capture prompts and foils each in a forward pass of its own: slower, exact on any model."""
+        texts, pooled, scores = _texts(prompts), [], []
+        for i, (tokens, start) in enumerate(texts):
+            if i >= 2 * len(prompts) and len(tokens) == start:
+                scores.append((np.nan, False))  # no foil
+                continue
+            if len(prompts) <= i < 2 * len(prompts) and prompts[i - len(prompts)].own is None:
+                scores.append(scores[i - len(prompts)])  # the reference is what was pooled
+                continue
+            tree = pack([tokens])
+            chosen = [prompts[i].chosen] if i < len(prompts) else []
+            z, logits, where = self._run(tree, chosen, [np.arange(start - 1, len(tokens) - 1)])
+            pooled += [z] if chosen else []
+            scores.append(_score(logits[where[0]], tokens, start))
+        return self._captured(prompts, torch.cat(pooled, 1), scores)
+
+    def _run(
+        self, tree: TokenTree, chosen: Sequence[np.ndarray], predicting: Sequence[np.ndarray]
+    ) -> tuple[Float[Tensor, "layer pooled width"], Float[Tensor, "asked vocab"], list[np.ndarray]]:
+        """Run a tree; return mean z over each of `chosen`, the logits at all nodes of `predicting`, and which
+        rows of them are each one's.
+        """
+        counts = torch.tensor([len(c) for c in chosen], device=self.device)
+        rows = torch.repeat_interleave(torch.arange(len(chosen), device=self.device), counts)
+        nodes = torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)])).to(self.device)
+        pooled = torch.zeros(self.n_layers, len(chosen), self.n_heads * self.head_dim, device=self.device)
 
         def pool(layer: int) -> Callable[[Tensor], None]:
             def function(x: Tensor) -> None:
@@ -348,17 +379,30 @@ class HeadModel:
 
             return function
 
-        asked, where = np.unique(
-            np.concatenate([path[p.predicting] for path, p in zip(tree.paths, prompts, strict=True)]),
-            return_inverse=True,
-        )
-        with self._on_z({layer: pool(layer) for layer in range(self.n_layers)}):
+        asked, where = np.unique(np.concatenate(list(predicting)), return_inverse=True)
+        with self._on_z({layer: pool(layer) for layer in range(self.n_layers)} if len(chosen) else {}):
             logits = self._logits(tree, asked)
-        pooled /= counts[None, :, None]
+        if len(chosen):
+            pooled /= counts[None, :, None]
+        ends = np.cumsum([len(p) for p in predicting])[:-1]
+        return pooled, logits, np.split(where, ends)
+
+    def _captured(
+        self,
+        prompts: Sequence[Prompt],
+        pooled: Float[Tensor, "layer prompt width"],
+        scores: list[tuple[float, bool]],
+    ) -> Captured:
         self._check_finite(pooled, prompts)
-        logprob, greedy = _answers(logits, where, prompts)
         z = pooled.transpose(0, 1).reshape(len(prompts), self.n_layers, self.n_heads, self.head_dim)
-        return Captured(z.cpu().numpy(), logprob, greedy)
+        n = len(prompts)
+        reference, foil = scores[n : 2 * n], scores[2 * n :]
+        return Captured(
+            z.cpu().numpy(),
+            np.array([logprob for logprob, _ in reference], dtype=np.float32),
+            np.array([logprob for logprob, _ in foil], dtype=np.float32),
+            np.array([greedy for _, greedy in reference]),
+        )
 
     def _check_finite(self, pooled: Float[Tensor, "layer prompt width"], prompts: Sequence[Prompt]) -> None:
         if torch.isfinite(pooled).all():
@@ -404,23 +448,31 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return ends | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())
 
 
-def _answers(
-    logits: Float[Tensor, "n vocab"], where: np.ndarray, prompts: Sequence[Prompt]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean log-probability of each prompt's answer tokens, and whether each is the greedy choice."""
-    targets = torch.from_numpy(np.concatenate([p.answer_tokens for p in prompts])).to(logits.device)
-    index = torch.from_numpy(where).to(logits.device)
-    chosen = torch.log_softmax(logits, -1)[index, targets].cpu().numpy()
-    hit = (logits.argmax(-1)[index] == targets).cpu().numpy()
-    ends = np.cumsum([len(p.answer_tokens) for p in prompts])[:-1]
-    logprob = np.array([part.mean() for part in np.split(chosen, ends)], dtype=np.float32)
-    return logprob, np.array([bool(part.all()) for part in np.split(hit, ends)])
+def _texts(prompts: Sequence[Prompt]) -> list[tuple[Int[np.ndarray, " _"], int]]:
+    """Return every text to run with where its answer starts: all that are pooled, the references, the foils."""
+    return [
+        *((p.pooled, p.answer_start) for p in prompts),
+        *((p.tokens, p.answer_start) for p in prompts),
+        *((np.concatenate([p.prefix, p.foil]), p.answer_start) for p in prompts),
+    ]
+
+
+def _score(
+    logits: Float[Tensor, "answer vocab"], tokens: Int[np.ndarray, " length"], start: int
+) -> tuple[float, bool]:
+    """Return the mean log-probability of the tokens from `start` on, and whether each is the greedy choice."""
+    targets = torch.from_numpy(tokens[start:]).to(logits.device)
+    if not len(targets):
+        return float("nan"), False
+    chosen = torch.log_softmax(logits, -1)[torch.arange(len(targets)), targets]
+    return float(chosen.mean()), bool((logits.argmax(-1) == targets).all())
 
 
 def _join(parts: Sequence[Captured]) -> Captured:
     return Captured(
         np.concatenate([p.z for p in parts]),
         np.concatenate([p.logprob for p in parts]),
+        np.concatenate([p.foil_logprob for p in parts]),
         np.concatenate([p.greedy for p in parts]),
     )
 

@@ -14,7 +14,9 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def load_model(
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         where = torch.device(device)
-        torch.empty(1, device=where)
+        torch.zeros(1, device=where).item()
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
             f"Device '{device}' can't be used ({str(error).splitlines()[0]}). Give --device cpu."
@@ -169,6 +171,7 @@ def converted(gguf: Path) -> Path:
     partial: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             with _quietly():
@@ -186,10 +189,12 @@ def converted(gguf: Path) -> Path:
         model.hf_quantizer = None
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+        with _quietly():
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
         (partial / "complete").write_text(digest)
-        if not folder.exists():
+        if not (folder / "complete").is_file():  # else another process was first
+            shutil.rmtree(folder, ignore_errors=True)
             os.replace(partial, folder)
     except OSError as error:
         raise RunError(
@@ -200,6 +205,14 @@ def converted(gguf: Path) -> Path:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what conversions to `folder` that were killed left behind (0.5 GB each)."""
+    for left in folder.parent.glob(f".{folder.name}.*"):
+        with suppress(FileNotFoundError):  # its own conversion may just be ending
+            if time.time() - left.stat().st_mtime > 3600:  # a conversion takes seconds
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _file_digest(path: Path) -> str:
@@ -237,9 +250,17 @@ def _read(
     tokenizer = _read_tokenizer(folder, options)
     try:
         with _quietly():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
+            model, found = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
     except Exception as error:
         raise ModelError(f"Can't load the weights of '{folder}' ({_first_line(error)}).") from error
+    missing = sorted(found["missing_keys"])
+    if missing:  # transformers fills these with random numbers
+        raise ModelError(
+            f"The weights of '{folder}' lack {len(missing)} tensors that its config.json asks for "
+            f"({missing[0]}, …). Save the model again with model.save_pretrained(folder)."
+        )
     return model, tokenizer
 
 

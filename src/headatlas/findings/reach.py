@@ -8,16 +8,17 @@ This module does not know what the maps look like.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from headatlas.findings.statements import Finding, View
+from headatlas.findings.wording import interval, names, percent, points, span
 from headatlas.maps import RELIABLE
 from headatlas.questions import function_title
-from headatlas.statements import Finding, View
-from headatlas.wording import interval, names, percent, points, span
 
-ABLE = 0.1
-"""Whole reference answers given: below this share the model is said not to do the function."""
+CHANCE = 0.5
+"""Share of items in which a model that can't do a function finds the reference answer likelier than a foil."""
 MISSING = (
     ("ci_low", "interval", "How sure a single head's value is: the atlas has no intervals."),
     ("q_value", "chance", "Which heads differ from chance: the atlas has no q-values."),
@@ -103,29 +104,33 @@ def _reliability(view: View) -> list[Finding]:
 
 
 def _ability(view: View) -> list[Finding]:
-    """Return which functions the model does at all."""
-    accuracy = {f: view.number("answer_accuracy", f) for f in view.maps.functions}
-    logprob = {f: view.number("answer_logprob", f) for f in view.maps.functions}
-    known = {f: v for f, v in (accuracy.items()) if v is not None}
-    scored = {f: v for f, v in logprob.items() if v is not None}
-    numbers = {"answer_accuracy": accuracy, "answer_logprob": logprob}
-    if known:
-        unable = [f for f, v in known.items() if v < ABLE]
-        share = span([100 * v for v in known.values()], "%")
-        text = f"The model gives the whole reference answer on {share} of a function's items."
-        if unable:
-            listed = names([f"{function_title(f)} ({percent(known[f])})" for f in unable])
-            text += f" It does not do, by this measure (below {percent(ABLE)}): {listed}. "
-            text += "Such maps can't show how the model does the function."
-        return [Finding("ability", view.maps.method, "reach", text, {**numbers, "unable": unable})]
-    if not scored:
-        return []
-    worst = min(scored, key=lambda f: scored[f])
-    text = (
-        f"The reference answer's mean log-probability a token is lowest for {function_title(worst)} "
-        f"({scored[worst]:.2f} nats; highest {max(scored.values()):.2f})."
+    """Return which functions the model does at all: better than chance at telling the answer from a foil."""
+    functions = view.maps.functions
+    names_of = (
+        "answer_accuracy",
+        "answer_accuracy_low",
+        "answer_accuracy_high",
+        "answer_exact",
+        "answer_logprob",
     )
-    return [Finding("ability", view.maps.method, "reach", text, numbers)]
+    numbers: dict[str, Any] = {name: {f: view.number(name, f) for f in functions} for name in names_of}
+    known = {f: v for f, v in numbers["answer_accuracy"].items() if v is not None}
+    if not known:
+        return []
+    low = {f: numbers["answer_accuracy_low"][f] for f in known}
+    unable = [f for f, v in known.items() if (low[f] if low[f] is not None else v) <= CHANCE]
+    share = span([100 * v for v in known.values()], "%")
+    text = (
+        f"The model finds the reference answer likelier than a foil (another passage's answer to a like question) on "
+        f"{share} of a function's items; chance is {percent(CHANCE)}."
+    )
+    exact = [v for v in numbers["answer_exact"].values() if v is not None]
+    if exact:
+        text += f" Its own greedy answer is the reference on {span([100 * v for v in exact], '%')}."
+    if unable:
+        listed = names([f"{function_title(f)} ({percent(known[f])})" for f in unable])
+        text += f" No better than chance: {listed}. The model does not do this, so such maps can't show how it does."
+    return [Finding("ability", view.maps.method, "reach", text, {**numbers, "unable": unable})]
 
 
 def unknowns(view: View, reads: str | None) -> tuple[Unknown, ...]:

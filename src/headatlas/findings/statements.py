@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from headatlas.findings.wording import interval, names, percent, plain, round_number, run, span, verb
 from headatlas.maps import (
     ALPHA,
     MIN_ALIKE,
@@ -34,7 +35,6 @@ from headatlas.maps import (
     write_number,
 )
 from headatlas.questions import function_title
-from headatlas.wording import interval, names, percent, plain, round_number, run, span, verb
 
 NOT_ALIKE = "not alike on the whole"
 CLOSE = 0.7

@@ -21,14 +21,14 @@ import xarray as xr
 
 from headatlas.atlas import attribute, check_atlas
 from headatlas.errors import InputError
+from headatlas.findings.reach import Unknown as Unknown
+from headatlas.findings.reach import reach_findings, unknowns
+from headatlas.findings.statements import Finding as Finding
+from headatlas.findings.statements import View, function_finding, map_findings
+from headatlas.findings.wording import escape, percent, plain, round_number
 from headatlas.maps import nice, pick_methods, take_maps, value_places, write_number
 from headatlas.methods.base import methods
 from headatlas.questions import function_title
-from headatlas.reach import Unknown as Unknown
-from headatlas.reach import reach_findings, unknowns
-from headatlas.statements import Finding as Finding
-from headatlas.statements import View, function_finding, map_findings
-from headatlas.wording import escape, percent, plain, round_number
 
 SIGN_TEXT = {
     "absolute": "absolute values",
@@ -100,7 +100,7 @@ class Findings:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def findings(atlas: xr.Dataset, *, method: str | None = None, threshold: float | None = None) -> Findings:
+def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float | None = None) -> Findings:
     """Say what an atlas shows.
 
     Parameters

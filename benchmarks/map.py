@@ -1,0 +1,48 @@
+"""The whole `headatlas map` and `headatlas --help`, as processes: time, peak memory, growth with prompts.
+
+python benchmarks/map.py
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from _line import line
+
+COMMAND = [sys.executable, "-m", "headatlas.cli"]
+
+
+def run(arguments: list[str]) -> tuple[float, float]:
+    """Return the wall seconds and the peak resident gigabytes of one process."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"headatlas {' '.join(arguments)} failed:\n{errors}")
+    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+
+
+def main() -> None:
+    fastest = min(run(["--help"])[0] for _ in range(5))
+    line("help_seconds", fastest, at_most=0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        run(["models", "smollm2-135m"])  # converts the model where it is not cached yet
+        start, _ = run(["models", "smollm2-135m"])
+        line("load_and_prove_seconds", start, at_most=5)
+        seconds, full = run(["map", "--out", f"{folder}/all"])
+        _, quarter = run(["map", "--out", f"{folder}/quarter", "--limit", "24"])
+        line("map_builtin_seconds", seconds, at_most=120)
+        line("map_builtin_peak_gb", full, at_most=2.5)
+        line("map_peak_gb_768_over_192_prompts", full / quarter, at_most=1.05)
+        again, _ = run(["map", "--out", f"{folder}/all"])
+        line("map_again_seconds", again)
+
+
+if __name__ == "__main__":
+    main()
