@@ -116,7 +116,9 @@ def check_atlas(atlas: xr.Dataset, where: str = "this Dataset") -> xr.Dataset:
             )
     bad = int((~np.isfinite(atlas["importance"].values)).sum())
     if bad:
-        raise AtlasError(f"{where}: importance holds {bad} values that are NaN or infinite.")
+        raise AtlasError(
+            f"{where}: importance holds {bad} values that are NaN or infinite; every head needs a number."
+        )
     return atlas
 
 
@@ -165,7 +167,9 @@ def load_atlas(path: str | Path) -> xr.Dataset:
             f"{path} can't be read as NetCDF ({error}): it is damaged or cut short. Run headatlas map again."
         ) from error
     if atlas.attrs.get("complete") != 1:
-        raise AtlasError(f"{path} has no completion mark: its run did not end, or it is no atlas.")
+        raise AtlasError(
+            f"{path} has no completion mark: its run did not end, or it is no atlas. Run headatlas map again."
+        )
     if atlas.attrs.get("schema_version") != SCHEMA_VERSION:
         raise AtlasError(
             f"{path} has schema version {atlas.attrs.get('schema_version')}, this headatlas reads "
