@@ -104,29 +104,23 @@ def published_loop(model: HeadModel, questions: ha.questions.QuestionSet, n: int
     for question in questions.questions:
         prior = "No prior knowledge."
         for number, step in enumerate(question.steps, start=1):
-            texts.append(
-                LOOP_PROMPT.format(question=question.question, prior=prior, subquestion=step.subquestion)
-            )
-            prior = (
-                prior if number > 1 else ""
-            ) + f"\nQ{number}: {step.subquestion}\nA{number}: {step.answer}"
-    kept = []
+            texts.append(LOOP_PROMPT.format(question=question.question, prior=prior, subquestion=step.subquestion))
+            prior = (prior if number > 1 else "") + f"\nQ{number}: {step.subquestion}\nA{number}: {step.answer}"
+    everything = []
     start = time.perf_counter()
     for text in texts[:n]:
         ids = model.tokenizer(text, return_tensors="pt")["input_ids"]
         states: dict[int, list[torch.Tensor]] = {layer: [] for layer in range(model.n_layers)}
         generate(ids)
-        with model.edit({i: lambda z, i=i: (states[i].append(z[0, -1].clone()), z)[1] for i in states}):
+        with model.edit({i: lambda z, kept=kept: (kept.append(z[0, -1].clone()), z)[1] for i, kept in states.items()}):
             generate(ids)
-        kept.append(np.stack([torch.stack(rows).numpy() for rows in states.values()]))
-    pickle.dumps(kept)
+        everything.append(np.stack([torch.stack(rows).numpy() for rows in states.values()]))
+    pickle.dumps(everything)
     return (time.perf_counter() - start) / n
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=40, help="main questions of CogQA")
     parser.add_argument("--published", type=int, default=6, help="prompts run through the published loop")
     parser.add_argument("--dtype", default="float32")

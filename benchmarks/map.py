@@ -17,9 +17,7 @@ COMMAND = [sys.executable, "-m", "headatlas.cli"]
 def run(arguments: list[str]) -> tuple[float, float]:
     """Return the wall seconds and the peak resident gigabytes of one process."""
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)

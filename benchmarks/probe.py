@@ -31,9 +31,7 @@ def report(name: str, value: float, bound: float | None = None, *, at_most: bool
         print(f"{name} {value:.4g} - ok", flush=True)
     else:
         good = value <= bound if at_most else value >= bound
-        print(
-            f"{name} {value:.4g} {'<=' if at_most else '>='}{bound:g} {'ok' if good else 'short'}", flush=True
-        )
+        print(f"{name} {value:.4g} {'<=' if at_most else '>='}{bound:g} {'ok' if good else 'short'}", flush=True)
 
 
 def timed(name: str, bound: float | None, work: Callable[[], xr.Dataset]) -> xr.Dataset:
@@ -57,18 +55,14 @@ def ranked_map(samples: xr.Dataset, functions: tuple[str, ...], sign: stats.Sign
     return np.abs(maps) if sign == "absolute" else maps
 
 
-def measure(
-    name: str, first: xr.Dataset, second: xr.Dataset, activations: Activations, sign: stats.Sign
-) -> None:
+def measure(name: str, first: xr.Dataset, second: xr.Dataset, activations: Activations, sign: stats.Sign) -> None:
     """Agreement of two runs that share items but no refit; accuracy; what is called."""
     one, other = (ranked_map(s, activations.functions, sign) for s in (first, second))
     agreement = stats.spearman(one, other)
     report(f"{name}_map_agreement_mean", float(agreement.mean()), 0.95)
     report(f"{name}_map_agreement_min", float(agreement.min()))
     report(f"{name}_accuracy", float(first["correct"].mean()))
-    reduced = timed(
-        f"{name}_reduce", 30, lambda: stats.reduce(first, activations.functions, sign=sign, n_boot=1000)
-    )
+    reduced = timed(f"{name}_reduce", 30, lambda: stats.reduce(first, activations.functions, sign=sign, n_boot=1000))
     report(f"{name}_reliability_mean", float(reduced["reliability"].mean()))
     for function in activations.functions:
         called = float((reduced["q_value"].sel(function=function) < 0.05).mean())
@@ -76,14 +70,10 @@ def measure(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=Path, required=True, help="an .npz of pooled activations")
     parser.add_argument("--methods", nargs="+", default=["text", "linear_probe", "probe"])
-    parser.add_argument(
-        "--published-epochs", type=int, default=0, help="also train the published way this long"
-    )
+    parser.add_argument("--published-epochs", type=int, default=0, help="also train the published way this long")
     args = parser.parse_args()
     torch.set_num_threads(2)
     activations, texts = load(args.features)

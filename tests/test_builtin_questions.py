@@ -128,9 +128,7 @@ def test_lengths_and_typography(questions, steps):
 
 
 def test_regenerating_gives_the_shipped_file(tools):
-    assert tools["make_builtin"].text() == FILE.read_text(encoding="utf-8"), (
-        "run python tools/make_builtin.py"
-    )
+    assert tools["make_builtin"].text() == FILE.read_text(encoding="utf-8"), "run python tools/make_builtin.py"
 
 
 def test_answers_follow_from_the_facts_alone(tools, steps):
@@ -208,11 +206,7 @@ def test_number_answers_read_back_from_the_text(steps):
 def test_surface_does_not_give_the_function_away(tools):
     controls = tools["check_controls"]
     rows = controls.read(FILE)
-    shown = {
-        k: v
-        for k, v in controls.features(rows).items()
-        if k in controls.BARS or k == "position x answer kind"
-    }
+    shown = {k: v for k, v in controls.features(rows).items() if k in controls.BARS or k == "position x answer kind"}
     table = controls.table(rows, shown, seeds=1)
     assert set(controls.BARS) <= set(table)
     for name, (mean, *_) in table.items():

@@ -39,9 +39,7 @@ def test_fewer_folds_where_a_function_has_fewer_questions():
     assert grouped_folds(function, group, folds=5, seed=0).max() + 1 == 4
 
 
-@pytest.mark.parametrize(
-    ("rare", "message"), [(1, r"'rare' occurs in 1 main"), (2, r"'rare' occurs in 2 main")]
-)
+@pytest.mark.parametrize(("rare", "message"), [(1, r"'rare' occurs in 1 main"), (2, r"'rare' occurs in 2 main")])
 def test_a_function_with_too_few_questions_is_refused(rare: int, message: str):
     function, group = questions(30)
     function[: 3 * rare : 3] = "rare"
@@ -60,8 +58,7 @@ def test_one_function_and_too_few_folds_are_refused():
 def test_text_baseline_reads_the_words_that_tell_and_no_more():
     function, group = questions(60)
     told = [
-        f"please {'add' if f == 'a' else 'find' if f == 'b' else 'judge'} the thing {i}"
-        for i, f in enumerate(function)
+        f"please {'add' if f == 'a' else 'find' if f == 'b' else 'judge'} the thing {i}" for i, f in enumerate(function)
     ]
     assert text_baseline(told, function, group, seed=0).mean() > 0.95
     rng = np.random.default_rng(0)
@@ -72,9 +69,7 @@ def test_text_baseline_reads_the_words_that_tell_and_no_more():
 def test_text_baseline_gives_zero_or_one_an_item_and_works_on_six_questions():
     function = np.tile(["a", "b", "c", "d"], 6)
     group = np.repeat([f"q{i}" for i in range(6)], 4)
-    correct = text_baseline(
-        [f"word{f} {g}" for f, g in zip(function, group, strict=True)], function, group, seed=0
-    )
+    correct = text_baseline([f"word{f} {g}" for f, g in zip(function, group, strict=True)], function, group, seed=0)
     assert correct.shape == (24,) and set(correct) <= {0.0, 1.0}
     assert correct.mean() == 1.0
 

@@ -134,9 +134,9 @@ def test_hand_made_array_leaves_out_what_it_cannot_say(planted: Findings) -> Non
     ids = {f.id for f in planted}
     assert not ids & {"text_baseline", "reliability", "ability", "items"}
     unknown = {u.id: u for u in planted.sections[0].unknown}
-    assert {"interval", "chance", "reliability", "text_baseline", "ability", "items", "use"} == set(
-        unknown
-    ) - {"depth_interval"}
+    assert {"interval", "chance", "reliability", "text_baseline", "ability", "items", "use"} == set(unknown) - {
+        "depth_interval"
+    }
     assert unknown["ability"].missing == ("answer_accuracy",)
     text = planted.to_markdown()
     assert "### What is not known" in text and "### How far these numbers carry" not in text
@@ -172,9 +172,7 @@ def test_noise_has_no_function_apart(signed: bool, shape: tuple[int, int], seed:
 
 
 def test_bands_in_noise_are_as_rare_as_stated() -> None:
-    p = [
-        band_p(take_maps(pure_noise(seed=s), "planted").mass[i], seed=s) for s in range(10) for i in range(8)
-    ]
+    p = [band_p(take_maps(pure_noise(seed=s), "planted").mass[i], seed=s) for s in range(10) for i in range(8)]
     assert 0 <= np.mean(np.array(p) < 0.05) < 0.15 and 0.35 < np.mean(p) < 0.65
 
 
@@ -218,9 +216,7 @@ def test_reliability_lets_a_scattered_map_stand_apart() -> None:
     atlas = make_atlas(values)
     assert numbers(describe(atlas), "apart")["apart"] == []
     reliability = xr.ones_like(atlas["importance"].mean(("layer", "head"))) * 0.8
-    assert numbers(describe(atlas.assign(reliability=reliability)), "apart")["apart"] == [
-        "semantic_understanding"
-    ]
+    assert numbers(describe(atlas.assign(reliability=reliability)), "apart")["apart"] == ["semantic_understanding"]
 
 
 # -- measured atlases ----------------------------------------------------------------------------------------
@@ -269,9 +265,7 @@ def test_weak_reliability_is_named() -> None:
 def test_no_significant_head_is_said_plainly() -> None:
     atlas = measured()
     found = describe(atlas.assign(q_value=atlas["q_value"] * 0 + 0.9))
-    assert (
-        "0 heads have q < 0.05: chance alone can give this map." in found.get("function.retrieval").statement
-    )
+    assert "0 heads have q < 0.05: chance alone can give this map." in found.get("function.retrieval").statement
 
 
 def test_probe_free_method_makes_no_text_statement() -> None:

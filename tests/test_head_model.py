@@ -1,5 +1,7 @@
 """Heads read and replaced, on a tiny random model of every supported architecture, against plain hooks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +44,36 @@ def test_a_packed_capture_equals_stock_forward_passes(name, dtype, tolerance):
         z, logprob, _ = stock(model, prompt)
         np.testing.assert_allclose(captured.z[i], z, atol=tolerance, rtol=tolerance)
         assert captured.logprob[i] == pytest.approx(logprob, abs=tolerance, rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "falcon-alibi"])
+def test_foils_and_generated_answers_are_scored_and_pooled_as_if_alone(name):
+    model = tiny(name, dtype=torch.float64)
+    prompts = random_prompts(5)
+    foils = [np.array([5, 6, 7 + i]) for i in range(4)] + [np.empty(0, dtype=np.int64)]
+    own = [np.concatenate([p.prefix, [9, 9 + i]]) for i, p in enumerate(prompts)]
+    mixed = [
+        replace(p, foil=f, own=o if i % 2 else None)
+        for i, (p, f, o) in enumerate(zip(prompts, foils, own, strict=True))
+    ]
+    captured = model.capture(mixed)
+    for i, prompt in enumerate(mixed):
+        pooled = replace(prompt, tokens=prompt.pooled)
+        np.testing.assert_allclose(captured.z[i], stock(model, pooled)[0], atol=1e-6)
+        assert captured.logprob[i] == pytest.approx(stock(model, prompt)[1], abs=1e-6)
+        if len(prompt.foil):
+            wrong = replace(prompt, tokens=np.concatenate([prompt.prefix, prompt.foil]))
+            assert captured.foil_logprob[i] == pytest.approx(stock(model, wrong)[1], abs=1e-6)
+    assert np.isnan(captured.foil_logprob[4])
+
+
+def test_greedy_says_whether_every_answer_token_is_the_likeliest():
+    model = tiny("llama")
+    prompt = random_prompts(1)[0]
+    first = int(stock(model, prompt)[2][prompt.answer_start - 1].argmax())
+    right = replace(prompt, tokens=np.concatenate([prompt.prefix, [first]]), chosen=prompt.chosen[:1])
+    wrong = replace(right, tokens=np.concatenate([prompt.prefix, [(first + 1) % 90 + 3]]))
+    assert model.capture([right, wrong]).greedy.tolist() == [True, False]
 
 
 def test_every_architecture_of_the_table_is_tested():

@@ -172,9 +172,7 @@ def test_signed_maps_diverge_about_zero() -> None:
 def test_sign_says_what_is_drawn(sign, drawn) -> None:
     atlas = pure_noise(signed=True)
     image = panels(heads_importance(atlas, sign=sign))[0].images[0]
-    np.testing.assert_array_equal(
-        image.get_array(), drawn(atlas["importance"].values[0, 0].astype(np.float64))
-    )
+    np.testing.assert_array_equal(image.get_array(), drawn(atlas["importance"].values[0, 0].astype(np.float64)))
 
 
 def test_default_sign_is_the_methods_own() -> None:
@@ -218,9 +216,7 @@ def test_caption_names_model_method_items_and_intervals() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "label", ["$x$ $", "a_b^c", "<b>x</b>", "l1\nl2\x00\t", "\ud800", "日本語", "", "x" * 500]
-)
+@pytest.mark.parametrize("label", ["$x$ $", "a_b^c", "<b>x</b>", "l1\nl2\x00\t", "\ud800", "日本語", "", "x" * 500])
 def test_hostile_text_is_drawn_literally(label: str, tmp_path: Path) -> None:
     atlas = seed_figure(n_layers=4, n_heads=4).isel(function=[0, 1]).assign_attrs(model=label)
     atlas = atlas.assign_coords(function=[label, "b"], method=[label])

@@ -55,9 +55,7 @@ def samples(activations: Activations) -> xr.Dataset:
 
 @pytest.mark.parametrize("method", [Probe(**FAST), LinearProbe()])
 def test_a_planted_head_comes_out_on_top_for_every_function(method, activations: Activations):
-    result = stats.reduce(
-        method(None, None, activations, seed=1), F, sign=method.default_sign, n_boot=100, seed=0
-    )
+    result = stats.reduce(method(None, None, activations, seed=1), F, sign=method.default_sign, n_boot=100, seed=0)
     assert (result["rank"][:, 1, 2] == 1).all()
     assert (result["ci_low"][:, 1, 2] > 0).all()
     assert float(result["probe_accuracy_overall"]) > 0.5  # a third is chance

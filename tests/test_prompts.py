@@ -20,13 +20,9 @@ KNOWN_TO_UNIGRAM = [
 CASES = [(kind, a) for kind in KINDS for a in (KNOWN_TO_UNIGRAM if kind == "unigram" else AWKWARD)]
 
 
-def question(
-    *answers, id="q", chain=True, function="retrieval", passage="Anna has three apples.", asked=None
-):
+def question(*answers, id="q", chain=True, function="retrieval", passage="Anna has three apples.", asked=None):
     asked = asked or [f"{word} is it?" for word in ("What", "Who", "Why", "When", "Where")]
-    steps = tuple(
-        Step(subquestion=s, answer=a, function=function) for s, a in zip(asked, answers, strict=False)
-    )
+    steps = tuple(Step(subquestion=s, answer=a, function=function) for s, a in zip(asked, answers, strict=False))
     return Question(id=id, question=passage, steps=steps, chain=chain)
 
 
@@ -73,9 +69,7 @@ def test_the_span_is_exact_on_the_whole_builtin_set(tokenizer):
 
 
 def test_an_answer_that_the_tokenizer_can_not_write_is_refused(kinds):
-    with pytest.raises(
-        PromptError, match=r"q/1: the answer '日本' has no tokens that decode to it .*got '<unk>'"
-    ):
+    with pytest.raises(PromptError, match=r"q/1: the answer '日本' has no tokens that decode to it .*got '<unk>'"):
         build(kinds["unigram"], question("12", "日本"))
 
 

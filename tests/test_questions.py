@@ -24,8 +24,7 @@ def cogqa_record(*skills, answer="Leo"):
         "question": "Leo will bring a sack. What weighs it?",
         "answer": "2 kg",
         "generated": [
-            {"subquestion": f"Part {i}?", "answer": answer, "cognitive_skill": s}
-            for i, s in enumerate(skills)
+            {"subquestion": f"Part {i}?", "answer": answer, "cognitive_skill": s} for i, s in enumerate(skills)
         ],
     }
 
@@ -107,9 +106,7 @@ def test_numbers_as_cogqa_answers_are_text_and_null_is_refused(tmp_path):
 
 
 def test_own_functions_are_welcome(tmp_path):
-    path = write(
-        tmp_path / "own.jsonl", record("1", function="irony"), record("2"), record("3", function="analogy")
-    )
+    path = write(tmp_path / "own.jsonl", record("1", function="irony"), record("2"), record("3", function="analogy"))
     assert load_questions(path).functions == ("retrieval", "analogy", "irony")
 
 

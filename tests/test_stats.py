@@ -28,10 +28,7 @@ def simulate(
     by_refit = rng.normal(0, refit_sd, (refits, functions, layers, heads))
     values = np.concatenate(
         [
-            truth[kind]
-            + by_group[group]
-            + by_refit[r][kind]
-            + rng.normal(0, noise_sd, (len(kind), layers, heads))
+            truth[kind] + by_group[group] + by_refit[r][kind] + rng.normal(0, noise_sd, (len(kind), layers, heads))
             for r in range(refits)
         ]
     )
@@ -163,9 +160,7 @@ def test_similarity_is_one_for_itself_and_high_for_a_shared_map(rng: np.random.G
 def test_reliability_foretells_how_a_second_sample_would_agree(rng: np.random.Generator):
     truth = 0.3 * rng.normal(size=(2, 10, 20))
     first, second = (stats.reduce(simulate(rng, truth), F, sign="signed", n_boot=2) for _ in range(2))
-    agreement = stats.spearman(
-        first["importance"].values.reshape(2, -1), second["importance"].values.reshape(2, -1)
-    )
+    agreement = stats.spearman(first["importance"].values.reshape(2, -1), second["importance"].values.reshape(2, -1))
     np.testing.assert_allclose(first["reliability"].values, agreement, atol=0.12)
     noise = stats.reduce(simulate(rng, np.zeros((2, 10, 20))), F, sign="signed", n_boot=2)
     assert (abs(noise["reliability"]) < 0.2).all()

@@ -22,9 +22,7 @@ KEY = {"model": "m", "prompts": "abc", "chat": True}
 
 def rows(n, start=0):
     """Return the rows from `start` on of an endless table, so that any part of it can be made again."""
-    z = np.stack(
-        [np.random.default_rng(i).normal(size=SHAPE).astype(np.float32) for i in range(start, start + n)]
-    )
+    z = np.stack([np.random.default_rng(i).normal(size=SHAPE).astype(np.float32) for i in range(start, start + n)])
     scores = np.stack([np.arange(len(SCORES), dtype=np.float32) - i for i in range(start, start + n)])
     scores[::3, 1] = np.nan  # prompts without a foil
     return z, scores
@@ -288,9 +286,7 @@ def test_two_processes_never_write_at_once(tmp_path):
         while not (tmp_path / "s" / "ready").exists():
             time.sleep(0.01)
         for attempt in (lambda: open_store(tmp_path / "s", 150), lambda: discard(tmp_path / "s")):
-            with pytest.raises(
-                RunError, match=r"Another run is writing to .*Wait for it, or give another --out"
-            ):
+            with pytest.raises(RunError, match=r"Another run is writing to .*Wait for it, or give another --out"):
                 attempt()
         assert process.wait() == 0
     with open_store(tmp_path / "s", 150) as store:  # the lock went with the process

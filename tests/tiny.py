@@ -29,6 +29,9 @@ _WINDOWS = {
     "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
 }
 
+_SOFTCAPS = {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}
+_GPT2 = {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128, "bos_token_id": 1, "eos_token_id": 2}
+
 # name -> (model_type, config). head_dim is set apart from hidden_size / heads wherever a config has it.
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {**_GQA, "head_dim": 6, "attention_bias": True}),
@@ -36,8 +39,11 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("mixtral", {**_GQA, "num_local_experts": 3, "sliding_window": None}),
     "qwen2": ("qwen2", {**_WINDOWS, "use_sliding_window": True, "max_window_layers": 0}),
     "qwen3": ("qwen3", {**_GQA, "head_dim": 6}),
-    "qwen3_moe": ("qwen3_moe", {**_GQA, "head_dim": 6, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}),
-    "gemma2": ("gemma2", {**_WINDOWS, "head_dim": 6, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+    "qwen3_moe": (
+        "qwen3_moe",
+        {**_GQA, "head_dim": 6, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    ),
+    "gemma2": ("gemma2", {**_WINDOWS, "head_dim": 6, **_SOFTCAPS}),
     "gemma3_text": ("gemma3_text", {**_WINDOWS, "head_dim": 6}),
     "gemma3": (
         "gemma3",
@@ -65,7 +71,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "granite": ("granite", {**_GQA, "logits_scaling": 2.0, "attention_multiplier": 0.2}),
     "smollm3": ("smollm3", {**_GQA, "no_rope_layers": [1, 0, 1]}),
     "starcoder2": ("starcoder2", {**_GQA, "sliding_window": 5}),
-    "gpt2": ("gpt2", {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 128, "bos_token_id": 1, "eos_token_id": 2}),
+    "gpt2": ("gpt2", {"vocab_size": VOCAB, **_GPT2}),
     "gpt_neox": ("gpt_neox", {**_SIZES, "rotary_pct": 0.5}),
     "falcon": ("falcon", {**_SIZES, "new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
     "falcon-alibi": ("falcon", {**_SIZES, "alibi": True, "multi_query": False}),
@@ -101,9 +107,7 @@ def tiny(name: str, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Hea
     return HeadModel(model.to(dtype).eval(), Tokens(), name)
 
 
-def random_prompts(
-    n: int, *, seed: int = 0, length: int = 24, answer: int = 3, groups: int = 2
-) -> list[Prompt]:
+def random_prompts(n: int, *, seed: int = 0, length: int = 24, answer: int = 3, groups: int = 2) -> list[Prompt]:
     """Return prompts that share prefixes inside a group, and branch in their middles and ends."""
     draw = np.random.default_rng(seed)
     prompts = []

@@ -83,9 +83,7 @@ def features(rows: list[Row]) -> dict[str, list[str] | np.ndarray]:
         "position + answer length": np.hstack([positions, lengths]),
         "position x answer kind": np.einsum("sp,sk->spk", positions, kinds).reshape(len(rows), -1),
         "subquestion + answer": [f"{r.subquestion} {r.answer}" for r in rows],
-        "answer stands in passage": np.array(
-            [[r.answer.lower() in r.passage.lower()] for r in rows], dtype=float
-        ),
+        "answer stands in passage": np.array([[r.answer.lower() in r.passage.lower()] for r in rows], dtype=float),
         "nearest sentence": near,
         "nearest sentence + subquestion": [f"{n} {r.subquestion}" for n, r in zip(near, rows, strict=True)],
     }

@@ -209,9 +209,7 @@ class Maker:
         names = ("v", "noun", "nouns") if kind == "number" else ("v", "cat")
         return act | dict(zip(names, row, strict=True))
 
-    def _item(
-        self, function: str, kind: str, act: dict[str, str], winner: str, group: list[str], absent: str
-    ) -> Item:
+    def _item(self, function: str, kind: str, act: dict[str, str], winner: str, group: list[str], absent: str) -> Item:
         category = M.CATEGORIES.get(act.get("cat", ""))
         if kind == "who":
             target, pool = winner, group
@@ -265,9 +263,7 @@ def make_all(seed: int = SEED) -> list[tuple[M.Topic, int, str, list[Item]]]:
                 chosen = acts[kind]
                 # two choices of the same sort in one passage would be easy to confuse
                 acts[kind].append(
-                    decks[kind].draw(
-                        lambda row, c=chosen: row in c or (len(row) == 2 and row[1] in [r[1] for r in c])
-                    )
+                    decks[kind].draw(lambda row, c=chosen: row in c or (len(row) == 2 and row[1] in [r[1] for r in c]))
                 )
             items = maker.scenario(topic, turn, acts, plan)
             made.append((topic, turn, maker.passage(topic, items), items))
@@ -279,9 +275,7 @@ def records(seed: int = SEED) -> list[dict[str, Any]]:
     rows = []
     for topic, turn, passage, items in make_all(seed):
         held_out = turn // 2 == M.TOPICS.index(topic) % 4
-        steps = [
-            {"subquestion": i.subquestion, "answer": i.answer, "function": i.form.function} for i in items
-        ]
+        steps = [{"subquestion": i.subquestion, "answer": i.answer, "function": i.form.function} for i in items]
         rows.append(
             {
                 "id": f"{topic.name.replace(' ', '-')}-{turn + 1}",

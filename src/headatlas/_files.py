@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headatlas.errors import RunError
@@ -26,11 +26,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise RunError(
-            f"Can't write {path}: {error.strerror or error}. Free space, or give another folder."
-        ) from error
+        raise RunError(f"Can't write {path}: {error.strerror or error}. Free space, or give another folder.") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # no folder, no partial file in it
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> Path:

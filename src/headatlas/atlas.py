@@ -35,14 +35,14 @@ This module does not know how any number was computed.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from headatlas.errors import AtlasError, RunError
+from headatlas._files import atomic
+from headatlas.errors import AtlasError
 
 SCHEMA_VERSION = 1
 DIMS = ("method", "function", "layer", "head")
@@ -101,7 +101,8 @@ def check_atlas(atlas: xr.Dataset, where: str = "this Dataset") -> xr.Dataset:
     for name in REQUIRED:
         if name not in atlas:
             raise AtlasError(
-                f"{where} is no atlas: it has no variable '{name}' (found: {', '.join(map(str, atlas.data_vars)) or 'none'})."
+                f"{where} is no atlas: it has no variable '{name}' "
+                f"(found: {', '.join(map(str, atlas.data_vars)) or 'none'})."
             )
     for name, dims in SCHEMA.items():
         if name in atlas and set(atlas[name].dims) != set(dims):
@@ -111,14 +112,10 @@ def check_atlas(atlas: xr.Dataset, where: str = "this Dataset") -> xr.Dataset:
             )
     for dim in ("method", "function"):
         if dim not in atlas.coords:
-            raise AtlasError(
-                f"{where}: dimension '{dim}' has no labels. Add them with Dataset.assign_coords."
-            )
+            raise AtlasError(f"{where}: dimension '{dim}' has no labels. Add them with Dataset.assign_coords.")
     bad = int((~np.isfinite(atlas["importance"].values)).sum())
     if bad:
-        raise AtlasError(
-            f"{where}: importance holds {bad} values that are NaN or infinite; every head needs a number."
-        )
+        raise AtlasError(f"{where}: importance holds {bad} values that are NaN or infinite; every head needs a number.")
     return atlas
 
 
@@ -132,20 +129,11 @@ def save_atlas(atlas: xr.Dataset, path: str | Path) -> Path:
     """
     check_atlas(atlas)
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     ready = atlas.assign_attrs(schema_version=SCHEMA_VERSION, complete=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ready.to_netcdf(partial, engine="h5netcdf")
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise RunError(
-            f"Can't write {path}: {error.strerror or error}. Free space or give another --out."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    # Made in memory: on a full disk the HDF5 library leaves a broken handle that crashes the process.
+    content = ready.to_netcdf(engine="h5netcdf")
+    with atomic(path) as partial:
+        partial.write_bytes(content)
     return path
 
 

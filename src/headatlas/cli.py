@@ -60,12 +60,8 @@ def map_(
     method: Annotated[str, typer.Option(help="One or more, with commas: probe,linear_probe.")] = "probe",
     template: Template = "short",
     tokens: Tokens = "all",
-    answers: Annotated[
-        str, typer.Option(help="reference (teacher-forced) or generated (greedy).")
-    ] = "reference",
-    chat: Annotated[
-        bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")
-    ] = None,
+    answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",
+    chat: Annotated[bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")] = None,
     dtype: Dtype = "float32",
     device: Device = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N main questions.")] = None,
@@ -132,9 +128,7 @@ def figure(
     method: Annotated[str | None, typer.Option(help="A method of the atlas; default the first.")] = None,
     sign: Annotated[str | None, typer.Option(help="absolute, positive or signed; default by method.")] = None,
     scale: Annotated[str, typer.Option(help="shared, or one colour scale a panel: panel.")] = "shared",
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Path without ending; default heatmaps.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Path without ending; default heatmaps.")] = None,
     formats: Annotated[str, typer.Option("--format", help="png, pdf, svg, with commas.")] = "png,pdf,svg",
 ) -> None:
     """Draw a figure from an atlas."""
@@ -212,6 +206,7 @@ def _questions(context: typer.Context) -> None:
 @questions_app.command("list")
 def list_questions(json_: Json = False) -> None:
     """List the named question sets."""
+    import headatlas.datasets  # noqa: F401  (registers them)
     from headatlas.questions import load_questions, sources
 
     rows = {name: _summary(load_questions(name)) for name in sources}
@@ -223,9 +218,7 @@ def list_questions(json_: Json = False) -> None:
 
 
 @questions_app.command("check")
-def check_questions(
-    source: Annotated[str, typer.Argument(help="Named set, or a file.")], json_: Json = False
-) -> None:
+def check_questions(source: Annotated[str, typer.Argument(help="Named set, or a file.")], json_: Json = False) -> None:
     """Check a question set and count its steps."""
     from headatlas.questions import function_title, load_questions
 
@@ -275,9 +268,7 @@ def show_questions(
         counted = set((prompt.chosen + 1).tolist())
         text = Text()
         for i, token in enumerate(prompt.tokens.tolist()):
-            style = (
-                "bold green underline" if i in counted else "underline" if i >= prompt.answer_start else "dim"
-            )
+            style = "bold green underline" if i in counted else "underline" if i >= prompt.answer_start else "dim"
             text.append(_printable(tokenizer.decode([token])), style=style)
         console.print(text)
 
@@ -325,10 +316,10 @@ class _progress:
             console=_console(),
         )
         self._tasks: dict[str, Any] = {}
-        self._bar.__enter__()
         return self.report
 
     def report(self, stage: str, done: int, total: int) -> None:
+        self._bar.start()  # not before: an error that comes first stays alone on its line
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")
         task = self._bar.tasks[self._tasks[stage]]
@@ -336,7 +327,8 @@ class _progress:
         self._bar.update(self._tasks[stage], completed=done, total=total, rate=rate)
 
     def __exit__(self, *exc: Any) -> None:
-        self._bar.__exit__(*exc)
+        if self._tasks:
+            self._bar.stop()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -85,9 +85,7 @@ def grouped_folds(function: np.ndarray, group: np.ndarray, *, folds: int, seed: 
             fold[order[held_out]] = number
         if all(len(set(fold[function == f])) > 1 for f in set(function.tolist())):
             return fold
-    raise InputError(
-        f"No way found to spread every function over {folds} folds. Give more questions or fewer --folds."
-    )
+    raise InputError(f"No way found to spread every function over {folds} folds. Give more questions or fewer --folds.")
 
 
 def text_baseline(
@@ -121,9 +119,7 @@ def text_baseline(
     from sklearn.linear_model import LogisticRegression
 
     if not len(texts) == len(function) == len(group):
-        raise InputError(
-            f"{len(texts)} texts, {len(function)} functions and {len(group)} groups: one an item is due."
-        )
+        raise InputError(f"{len(texts)} texts, {len(function)} functions and {len(group)} groups: one an item is due.")
     fold = grouped_folds(function, group, folds=folds, seed=seed)
     words = np.array([text or "" for text in texts], dtype=object)
     correct = np.zeros(len(words))
@@ -139,9 +135,7 @@ def text_baseline(
         try:
             features = vectorise.fit_transform(words[train])
         except ValueError as error:
-            raise InputError(
-                f"The text baseline has no word to read ({error}). Give items with text."
-            ) from error
+            raise InputError(f"The text baseline has no word to read ({error}). Give items with text.") from error
         model = LogisticRegression(C=10.0, max_iter=300)
         with warnings.catch_warnings():  # a baseline that is still creeping after 300 steps is good enough
             warnings.simplefilter("ignore", ConvergenceWarning)

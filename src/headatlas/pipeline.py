@@ -132,6 +132,7 @@ def measure(
 
     report("text-only baseline", 0, 1)
     text = text_baseline([p.subquestion for p in prompts], function, group, seed=seed)
+    report("text-only baseline", 1, 1)
     maps = []
     for method in chosen:
         report(method.name, 0, 1)
@@ -243,9 +244,7 @@ def _seed_of(seed: int, name: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _map(
-    samples: xr.Dataset, method: Method, functions: tuple[str, ...], text: np.ndarray, seed: int
-) -> xr.Dataset:
+def _map(samples: xr.Dataset, method: Method, functions: tuple[str, ...], text: np.ndarray, seed: int) -> xr.Dataset:
     """Reduce one method's samples; add its accuracy beyond text, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
     excess = (np.nan,) * 3
@@ -271,9 +270,7 @@ def _item_statistics(captured: Capture, text: np.ndarray, seed: int) -> xr.Datas
             ("text_accuracy", text, own),
             ("answer_accuracy", prefers, own & compared),
         ):
-            for suffix, value in zip(
-                _INTERVAL, _interval(values[which], act.group[which], seed), strict=True
-            ):
+            for suffix, value in zip(_INTERVAL, _interval(values[which], act.group[which], seed), strict=True):
                 rows[name + suffix].append(value)
         rows["answer_logprob"].append(float(captured.logprob[own].mean()))
         rows["answer_exact"].append(float(captured.right[own].mean()))

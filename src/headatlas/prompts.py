@@ -207,9 +207,7 @@ def _with_foils(prompts: list[Prompt], tokenizer: Any, context: int | None) -> l
         foil = None
         for words in (2, 1, 0):
             others = pools[(prompt.function, *_opening_words(prompt, words))]
-            likes = [
-                p for p in others if p.group != prompt.group and _plain(p.answer) != _plain(prompt.answer)
-            ]
+            likes = [p for p in others if p.group != prompt.group and _plain(p.answer) != _plain(prompt.answer)]
             if likes:
                 foil = likes[int(draw.integers(len(likes)))].answer
                 break
@@ -234,9 +232,7 @@ def same_answer(a: str, b: str) -> bool:
     return _plain(a) == _plain(b)
 
 
-def with_answer(
-    prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: TokenChoice
-) -> Prompt:
+def with_answer(prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: TokenChoice) -> Prompt:
     """Return `prompt` with the token ids `answer` as the model's own answer, whose z is to be pooled."""
     answer = np.asarray(answer, dtype=np.int64)
     kept = _choose(answer, tokens, tokenizer)
@@ -256,14 +252,11 @@ def digest_of(prompts: Sequence[Prompt]) -> str:
 def _message(form: Template, question: Question, number: int) -> str:
     earlier = question.steps[:number] if question.chain else ()
     prior = "".join(
-        form.prior.format(number=i + 1, subquestion=s.subquestion, answer=s.answer)
-        for i, s in enumerate(earlier)
+        form.prior.format(number=i + 1, subquestion=s.subquestion, answer=s.answer) for i, s in enumerate(earlier)
     )
     if not prior and "Prior knowledge" in form.message:
         prior = "(none)\n"
-    return form.message.format(
-        question=question.question, prior=prior, subquestion=question.steps[number].subquestion
-    )
+    return form.message.format(question=question.question, prior=prior, subquestion=question.steps[number].subquestion)
 
 
 def _prefix_tokens(message: str, opening: str, tokenizer: Any, chat: bool) -> Int[np.ndarray, " length"]:
@@ -301,8 +294,7 @@ def _answer_tokens(
     if together[: len(before)] == before:
         candidates.append(together[len(before) :])
     candidates += [
-        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        for text in (space + answer, answer)
+        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in (space + answer, answer)
     ]
     for ids in candidates:
         if ids and _same_text(tokenizer.decode(ids, clean_up_tokenization_spaces=False), answer):
@@ -353,9 +345,7 @@ def _check_length(prompt: Prompt, context: int | None) -> None:
         )
 
 
-def _choose(
-    answer: Int[np.ndarray, " answer"], tokens: TokenChoice, tokenizer: Any
-) -> Int[np.ndarray, " kept"]:
+def _choose(answer: Int[np.ndarray, " answer"], tokens: TokenChoice, tokenizer: Any) -> Int[np.ndarray, " kept"]:
     """Return the indices into `answer` that count; never empty."""
     everything = np.arange(len(answer))
     if tokens == "first":
@@ -379,9 +369,7 @@ def _is_content(answer: Int[np.ndarray, " answer"], tokenizer: Any) -> np.ndarra
             content[word.start() : word.end()] = True
     # a token that ends inside a character (byte-level tokenizers) touches that character
     cut = [part.endswith("\ufffd") for part in said]
-    return np.array(
-        [bool(content[a : b + c].any()) for a, b, c in zip(whole[:-1], whole[1:], cut, strict=True)]
-    )
+    return np.array([bool(content[a : b + c].any()) for a, b, c in zip(whole[:-1], whole[1:], cut, strict=True)])
 
 
 @cache

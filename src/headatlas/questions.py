@@ -209,6 +209,4 @@ def load_questions(source: str | Path, *, limit: int | None = None) -> QuestionS
     for knows, read in readers:
         if knows(path):
             return read(path).limited(limit)
-    raise QuestionError(
-        f"{path}: can't tell its format. Give a .jsonl (one question a line) or a CogQA .json."
-    )
+    raise QuestionError(f"{path}: can't tell its format. Give a .jsonl (one question a line) or a CogQA .json.")

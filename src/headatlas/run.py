@@ -136,9 +136,7 @@ def _check_folder(out: Path, key: dict[str, Any], fresh: bool) -> dict[str, Any]
         found = json.loads(record.read_text(encoding="utf-8"))
         there = dict(found["key"])
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(
-            f"{record} can't be read ({error}). Give another --out, or --fresh to start over."
-        ) from None
+        raise InputError(f"{record} can't be read ({error}). Give another --out, or --fresh to start over.") from None
     differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
     if differ:
         k = differ[0]

@@ -104,9 +104,7 @@ def reduce(
     return result.merge(_accuracy(samples, functions, n_boot, np.random.default_rng(seeds[3])))
 
 
-def spearman(
-    a: Float[np.ndarray, "*batch head"], b: Float[np.ndarray, "*batch head"]
-) -> Float[np.ndarray, "*batch"]:
+def spearman(a: Float[np.ndarray, "*batch head"], b: Float[np.ndarray, "*batch head"]) -> Float[np.ndarray, "*batch"]:
     """Return the rank correlation of `a` and `b` over their last axis (NaN where one is constant)."""
     x, y = (_standard_ranks(values) for values in (a, b))
     return np.asarray((x * y).sum(-1))
@@ -138,8 +136,7 @@ def paired_excess(
     """
     if not len(correct_a) == len(correct_b) == len(groups) or not len(groups):
         raise InputError(
-            f"Pairs by item are due, got {len(correct_a)} and {len(correct_b)} values "
-            f"for {len(groups)} items."
+            f"Pairs by item are due, got {len(correct_a)} and {len(correct_b)} values for {len(groups)} items."
         )
     difference = np.asarray(correct_a, np.float64) - np.asarray(correct_b, np.float64)
     return _mean_interval(difference, np.asarray(groups), n_boot, np.random.default_rng(seed))
@@ -165,14 +162,10 @@ class _Table:
             rows = np.flatnonzero(function == name)
             if not len(rows):
                 found = ", ".join(sorted(set(function.tolist())))
-                raise InputError(
-                    f"Function '{name}' has no sample (found: {found}). Leave it out of the map."
-                )
+                raise InputError(f"Function '{name}' has no sample (found: {found}). Leave it out of the map.")
             self.cells.append(self._sum(flat, rows))
 
-    def _sum(
-        self, flat: np.ndarray, rows: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _sum(self, flat: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return the group, refit, count and sum of every cell that `rows` fall in."""
         key, cell = np.unique(self._group[rows] * self.n_refits + self._refit[rows], return_inverse=True)
         # Sums of float64 in the order of a sort by cell, then by value: no trace of the samples' order.
@@ -190,9 +183,7 @@ class _Table:
             result[:, at] = self.map(at, group_weight, refit_weight)
         return result
 
-    def map(
-        self, at: int, group_weight: np.ndarray, refit_weight: np.ndarray
-    ) -> Float[np.ndarray, "draw unit"]:
+    def map(self, at: int, group_weight: np.ndarray, refit_weight: np.ndarray) -> Float[np.ndarray, "draw unit"]:
         """Return the weighted mean of the function at place `at` (see `maps`)."""
         group, refit, count, total = self.cells[at]
         weight = group_weight[:, group] * refit_weight[:, refit]
@@ -214,9 +205,7 @@ def _counts(draw: np.random.Generator, rows: int, units: int) -> Float[np.ndarra
     return draw.multinomial(units - 1, np.full(units, 1 / units), size=rows).astype(np.float64)
 
 
-def _bootstrap(
-    table: _Table, n_boot: int, draw: np.random.Generator
-) -> Float[np.ndarray, "draw function unit"]:
+def _bootstrap(table: _Table, n_boot: int, draw: np.random.Generator) -> Float[np.ndarray, "draw function unit"]:
     """Return the map of every draw of the pigeonhole bootstrap; NaN where a function was not drawn at all."""
     parts = []
     for size in _chunks(n_boot):
@@ -254,11 +243,7 @@ def _p_values(
     """Return a p-value a head and function, from the method's null or else from sign flips."""
     if "null" not in samples:
         return np.stack([_sign_flip(table, at, importance[at], sign, draw) for at in range(len(functions))])
-    null = (
-        samples["null"]
-        .transpose("null_sample", "layer", "head")
-        .values.reshape(samples.sizes["null_sample"], -1)
-    )
+    null = samples["null"].transpose("null_sample", "layer", "head").values.reshape(samples.sizes["null_sample"], -1)
     result = np.empty_like(importance)
     for at, name in enumerate(functions):
         pool = null[samples["null_function"].values == name].ravel().astype(np.float64)
@@ -294,9 +279,7 @@ def _sign_flip(
     return (1 + beyond) / (1 + PERMUTATIONS)
 
 
-def _shares(
-    maps: np.ndarray, shape: tuple[int, int], sign: Sign
-) -> Float[np.ndarray, "*draw function layer"]:
+def _shares(maps: np.ndarray, shape: tuple[int, int], sign: Sign) -> Float[np.ndarray, "*draw function layer"]:
     """Return every layer's share of the mass; NaN for a map without any."""
     mass = _mass(maps, sign).reshape(*maps.shape[:-1], *shape).sum(-1)
     total = mass.sum(-1, keepdims=True)
@@ -314,9 +297,7 @@ def _similarities(maps: np.ndarray, sign: Sign) -> Float[np.ndarray, "*draw func
     return np.clip(ranks @ np.swapaxes(ranks, -1, -2), -1, 1)
 
 
-def _around(
-    estimate: np.ndarray, draws: np.ndarray, bounds: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _around(estimate: np.ndarray, draws: np.ndarray, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
     """Return estimate +- 1.96 standard deviations of the draws, cut to `bounds`."""
     with warnings.catch_warnings():  # a map without mass has no share and no interval: NaN is the answer
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -337,9 +318,7 @@ def _derived(
         [_similarities(draws[start : start + CHUNK], sign) for start in range(0, len(draws), CHUNK)]
     )
     near_one = 1 - 1e-9  # a map's similarity to itself is 1, whose Fisher z is infinite
-    fisher, fisher_draws = (
-        np.arctanh(np.clip(v, -near_one, near_one)) for v in (similarity, similarity_draws)
-    )
+    fisher, fisher_draws = (np.arctanh(np.clip(v, -near_one, near_one)) for v in (similarity, similarity_draws))
     depth, depth_draws = _depths(share), _depths(share_draws)
     values = {
         "layer_share": (("function", "layer"), share, *_around(share, share_draws, (0.0, 1.0))),
@@ -403,9 +382,7 @@ def _mean_interval(
     return float(total.sum() / count.sum()), float(low), float(high)
 
 
-def _accuracy(
-    samples: xr.Dataset, functions: Sequence[str], n_boot: int, draw: np.random.Generator
-) -> xr.Dataset:
+def _accuracy(samples: xr.Dataset, functions: Sequence[str], n_boot: int, draw: np.random.Generator) -> xr.Dataset:
     """Return the held-out accuracy by function and overall; NaN where the method predicts nothing."""
     by_function = np.full((len(functions), 3), np.nan)
     overall = (np.nan,) * 3

@@ -96,9 +96,7 @@ class Store:
             attributes={"scores": list(SCORES)},
             **codecs,
         )
-        group.create_array(
-            "done", shape=(-(-self.n // rows),), chunks=(1,), dtype="bool", fill_value=False, **codecs
-        )
+        group.create_array("done", shape=(-(-self.n // rows),), chunks=(1,), dtype="bool", fill_value=False, **codecs)
         (self.path / "ready").touch()
 
     def _open(self, key: dict[str, Any], shape: tuple[int, int, int]) -> None:
@@ -122,9 +120,7 @@ class Store:
                 f" ({k}: there {found.get(k)!r}, here {wanted.get(k)!r}). Give another --out, or --fresh."
             )
         marked = np.asarray(done)
-        self.n_done = (
-            min(int(np.argmin(marked)) if not marked.all() else len(marked), len(marked)) * z.chunks[0]
-        )
+        self.n_done = min(int(np.argmin(marked)) if not marked.all() else len(marked), len(marked)) * z.chunks[0]
         self.n_done = min(self.n_done, self.n)
 
     def _array(self, name: str) -> Any:
@@ -179,9 +175,7 @@ class Store:
             Rows are missing, or a chunk is damaged (its checksum is wrong) or gone.
         """
         if not self.complete:
-            raise StoreError(
-                f"The store at {self.path} has {self.n_done} of {self.n} rows; its capture did not end."
-            )
+            raise StoreError(f"The store at {self.path} has {self.n_done} of {self.n} rows; its capture did not end.")
         try:
             z, scores = (np.asarray(self._array(name)[:]) for name in ("z", "scores"))
         except Exception as error:  # a codec's own errors: checksum, truncation
@@ -189,9 +183,7 @@ class Store:
                 f"The store at {self.path} is damaged ({error}). Type --fresh to capture again."
             ) from error
         if not np.isfinite(z).all() or np.isnan(scores[:, 0]).any():
-            raise StoreError(
-                f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to capture again."
-            )
+            raise StoreError(f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to capture again.")
         return z, scores
 
     def close(self) -> None:

@@ -26,13 +26,9 @@ def read_cogqa(path: Path) -> QuestionSet:
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise QuestionError(
-            f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
-        ) from None
+        raise QuestionError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
     except json.JSONDecodeError as error:
-        raise QuestionError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg})."
-        ) from None
+        raise QuestionError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
     if not isinstance(records, list) or not records:
         raise QuestionError(f"{path}: expected a list of CogQA records, got {type(records).__name__}.")
     left_out: Counter[str] = Counter()
@@ -58,9 +54,7 @@ def _question(record: Any, index: int, path: Path, left_out: Counter[str]) -> Qu
         if function not in FUNCTIONS:
             left_out[f"steps with the stray label '{step['cognitive_skill']}'"] += 1
             continue
-        steps.append(
-            {"subquestion": step["subquestion"], "answer": _text(step["answer"]), "function": function}
-        )
+        steps.append({"subquestion": step["subquestion"], "answer": _text(step["answer"]), "function": function})
     if not steps:
         left_out["questions without a step of the eight functions"] += 1
         return None

@@ -11,7 +11,6 @@ from data is drawn literally, never as mathtext. This module does not know stati
 given, and the index of a head inside its layer means nothing (the order is arbitrary).
 """
 
-import os
 import textwrap
 import unicodedata
 import warnings
@@ -24,8 +23,9 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from headatlas._files import atomic
 from headatlas.atlas import attribute
-from headatlas.errors import InputError, RunError
+from headatlas.errors import InputError
 from headatlas.maps import Maps, decimals, nice, pick_methods, take_maps, value_places, write_number
 from headatlas.methods.base import Sign, methods
 from headatlas.questions import function_title
@@ -122,9 +122,7 @@ def choose_scale(shown: Float[np.ndarray, "..."], sign: Sign, clip: float | None
         high = below if largest <= ROUND_OFF * below else nice(largest, steps=STEPS, up=True)
     open_scale = ColourScale(-high if sign == "signed" else 0.0, high, False, False)
     beyond = open_scale.beyond(shown)
-    return replace(
-        open_scale, below=bool((beyond & (shown < 0)).any()), above=bool((beyond & (shown > 0)).any())
-    )
+    return replace(open_scale, below=bool((beyond & (shown < 0)).any()), above=bool((beyond & (shown > 0)).any()))
 
 
 def index_ticks(n: int) -> list[int]:
@@ -206,18 +204,14 @@ def heads_importance(
     )
     clipped = sum(int(one.beyond(shown).sum()) for one, shown in zip(scales, maps.shown, strict=True))
     caption = [
-        line
-        for part in caption_parts(atlas, maps, clipped)
-        for line in textwrap.wrap(part, max(40, int(width * 18.5)))
+        line for part in caption_parts(atlas, maps, clipped) for line in textwrap.wrap(part, max(40, int(width * 18.5)))
     ]
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
         figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         _draw_panels(figure, axes, maps, scales, shared=scale == "shared")
-        figure.supxlabel(
-            "\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False
-        )
+        figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
     return figure
 
 
@@ -365,16 +359,8 @@ def save_figure(
             raise InputError(f"Can't save a figure as '{kind}'. Known: {', '.join(sorted(known))}.")
     for kind in formats:
         path = stem.with_name(f"{stem.name}.{kind}")
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                _write(figure, partial, kind)
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
-        except OSError as error:
-            raise RunError(f"Can't write {path}: {error.strerror or error}. Give another folder.") from error
+        with atomic(path) as partial:
+            _write(figure, partial, kind)
         paths.append(path)
     return tuple(paths)
 

@@ -122,9 +122,7 @@ def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float |
     """
     check_atlas(atlas)
     if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
-        raise InputError(
-            f"A threshold of {threshold:g} separates nothing. Give a positive number, e.g. 0.002."
-        )
+        raise InputError(f"A threshold of {threshold:g} separates nothing. Give a positive number, e.g. 0.002.")
     model: Any = attribute(atlas, "model")
     if isinstance(model, dict):
         model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)

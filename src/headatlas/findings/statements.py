@@ -126,9 +126,7 @@ def function_finding(view: View, i: int) -> Finding:
     if total == 0:
         why = "no value is positive" if maps.sign == "positive" else "every value is 0"
         text = f"{view.title(i)}: nothing to place, {why} (largest mass 0)."
-        return Finding(
-            f"function.{function}", maps.method, "function", text, {"largest": 0.0}, function=function
-        )
+        return Finding(f"function.{function}", maps.method, "function", text, {"largest": 0.0}, function=function)
     layer, head = (int(j) for j in np.unravel_index(int(maps.ranked[i].argmax()), mass.shape))
     shares = mass.sum(axis=1) / total
     if "layer_share" in view.data:
@@ -343,9 +341,7 @@ def _stored_similarity(view: View, part: Maps, pairs: list[tuple[int, int]]) -> 
     }
 
 
-def _apart(
-    view: View, part: Maps, result: Contrast, own: list[Finding], rest: list[int], word: str
-) -> Finding:
+def _apart(view: View, part: Maps, result: Contrast, own: list[Finding], rest: list[int], word: str) -> Finding:
     """Return which functions stand apart, or that none does."""
     table = {
         f: {
@@ -409,9 +405,7 @@ def _apart_statement(part: Maps, own: list[Finding], rest: list[int], i: int, ro
 def _gap(part: Maps, result: Contrast, measure: str) -> str:
     """Return the largest gap on a measure, and whose it is."""
     i = int(np.argmax(result.gaps[measure]))
-    return (
-        f"{result.gaps[measure][i]:.2f} ({function_title(part.functions[i])}, p = {result.p[measure][i]:.3f})"
-    )
+    return f"{result.gaps[measure][i]:.2f} ({function_title(part.functions[i])}, p = {result.p[measure][i]:.3f})"
 
 
 def _top_k(maps: Maps) -> int:

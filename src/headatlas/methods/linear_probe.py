@@ -93,13 +93,10 @@ class LinearProbe(Method):
         functions = [f for f in activations.functions if f in set(activations.function.tolist())]
         label = np.array([functions.index(f) for f in activations.function], dtype=np.int64)
         draw = np.random.default_rng(np.random.SeedSequence(seed))
-        orders = np.stack(
-            [np.arange(len(label)), *(draw.permutation(len(label)) for _ in range(self.shuffles))]
-        )
+        orders = np.stack([np.arange(len(label)), *(draw.permutation(len(label)) for _ in range(self.shuffles))])
         deals = draw.integers(2**31, size=self.refits)
         fold = [
-            grouped_folds(activations.function, activations.group, folds=self.folds, seed=int(deal))
-            for deal in deals
+            grouped_folds(activations.function, activations.group, folds=self.folds, seed=int(deal)) for deal in deals
         ]
         items, layers, heads, _ = activations.z.shape
         right = np.zeros((self.refits, 1 + self.shuffles, items, layers, heads), dtype=bool)

@@ -56,9 +56,7 @@ def side_by_side(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
     """
     threads = torch.get_num_threads()
     try:
-        with ThreadPoolExecutor(
-            min(threads, MOST_AT_ONCE), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
+        with ThreadPoolExecutor(min(threads, MOST_AT_ONCE), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(work, tasks))
     finally:
         torch.set_num_threads(threads)
@@ -162,13 +160,9 @@ def _loss(net: _ProbeNet, z: np.ndarray, label: Tensor, index: np.ndarray, autoc
     return total / len(index)
 
 
-def _train(
-    net: _ProbeNet, z: np.ndarray, label: Tensor, train: np.ndarray, validate: np.ndarray, plan: _Plan
-) -> int:
+def _train(net: _ProbeNet, z: np.ndarray, label: Tensor, train: np.ndarray, validate: np.ndarray, plan: _Plan) -> int:
     """Train `net` in place; return the epoch that was kept (the one with the lowest validation loss)."""
-    optimiser = torch.optim.AdamW(
-        net.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-    )
+    optimiser = torch.optim.AdamW(net.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     best, best_epoch, best_state = float("inf"), 0, None
     steps = plan.epochs * -(-len(train) // plan.batch_size)
     step = 0
@@ -182,9 +176,7 @@ def _train(
             loss = nn.functional.cross_entropy(logits.float(), label[part])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            if (
-                plan.decay
-            ):  # linear to zero: few epochs end in a settled probe, not wherever the last step fell
+            if plan.decay:  # linear to zero: few epochs end in a settled probe, not wherever the last step fell
                 optimiser.param_groups[0]["lr"] = plan.learning_rate * (1 - step / steps)
             optimiser.step()
             step += 1
@@ -300,9 +292,7 @@ class Probe(Method):
         null_plan = replace(plan, epochs=length, patience=0)
         null = [
             refit.importance[other[refit.rows] == c].mean(0)
-            for other, refit in zip(
-                shuffled, self._refits(activations, shuffled, null_plan, null_seeds), strict=True
-            )
+            for other, refit in zip(shuffled, self._refits(activations, shuffled, null_plan, null_seeds), strict=True)
             for c in range(len(functions))
         ]
         samples = _samples(activations, functions, label, real, null)
@@ -379,9 +369,7 @@ class Probe(Method):
         if plan.patience:
             groups = np.unique(activations.group[train])
             aside = groups[
-                torch.randperm(len(groups), generator=generator).numpy()[
-                    : max(1, round(self.validation * len(groups)))
-                ]
+                torch.randperm(len(groups), generator=generator).numpy()[: max(1, round(self.validation * len(groups)))]
             ]
             validates = np.isin(activations.group[train], aside)
             train, validate = train[~validates], train[validates]
@@ -441,9 +429,7 @@ def _samples(
     )
     if null:
         samples["null"] = (("null_sample", "layer", "head"), np.stack(null))
-        samples = samples.assign_coords(
-            null_function=("null_sample", functions * (len(null) // len(functions)))
-        )
+        samples = samples.assign_coords(null_function=("null_sample", functions * (len(null) // len(functions))))
     return samples
 
 

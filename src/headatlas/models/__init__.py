@@ -1,0 +1,1 @@
+"""Models: loaded, seen head by head, and run as token trees."""

@@ -56,9 +56,7 @@ architectures.register("gemma2", _MIXED_WINDOWS)
 architectures.register("gemma3_text", _MIXED_WINDOWS)
 architectures.register(
     "gemma3",
-    Architecture(
-        "model.language_model.layers", "self_attn.o_proj", "by_layer_type", text_config="text_config"
-    ),
+    Architecture("model.language_model.layers", "self_attn.o_proj", "by_layer_type", text_config="text_config"),
 )
 architectures.register("phi3", _LLAMA_LIKE)
 architectures.register("olmo2", _LLAMA_LIKE)
@@ -136,9 +134,7 @@ def architecture_of(config: Any) -> Architecture:
     from transformers.models.auto import modeling_auto as auto
 
     causal = kind in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if not causal or (
-        kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)
-    ):
+    if not causal or (kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False)):
         raise ModelError(
             f"'{kind}' is not a causal language model (an encoder has no next token to answer with). "
             "Give a causal one, e.g. --model smollm2-135m."

@@ -190,9 +190,7 @@ class HeadModel:
         """
         for layer in edits:
             if not 0 <= layer < self.n_layers:
-                raise InputError(
-                    f"Layer {layer} does not exist: {self.name} has layers 0 to {self.n_layers - 1}."
-                )
+                raise InputError(f"Layer {layer} does not exist: {self.name} has layers 0 to {self.n_layers - 1}.")
 
         def apply(edit: Edit, layer: int) -> Callable[[Tensor], Tensor]:
             def function(x: Tensor) -> Tensor:
@@ -368,7 +366,7 @@ class HeadModel:
         """Run a tree; return mean z over each of `chosen`, the logits at all nodes of `predicting`, and which
         rows of them are each one's.
         """
-        counts = torch.tensor([len(c) for c in chosen], device=self.device)
+        counts = torch.tensor([len(c) for c in chosen], dtype=torch.long, device=self.device)
         rows = torch.repeat_interleave(torch.arange(len(chosen), device=self.device), counts)
         nodes = torch.from_numpy(np.concatenate([*chosen, np.empty(0, np.int64)])).to(self.device)
         pooled = torch.zeros(self.n_layers, len(chosen), self.n_heads * self.head_dim, device=self.device)
@@ -457,9 +455,7 @@ def _texts(prompts: Sequence[Prompt]) -> list[tuple[Int[np.ndarray, " _"], int]]
     ]
 
 
-def _score(
-    logits: Float[Tensor, "answer vocab"], tokens: Int[np.ndarray, " length"], start: int
-) -> tuple[float, bool]:
+def _score(logits: Float[Tensor, "answer vocab"], tokens: Int[np.ndarray, " length"], start: int) -> tuple[float, bool]:
     """Return the mean log-probability of the tokens from `start` on, and whether each is the greedy choice."""
     targets = torch.from_numpy(tokens[start:]).to(logits.device)
     if not len(targets):
@@ -480,7 +476,5 @@ def _join(parts: Sequence[Captured]) -> Captured:
 def _out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "allocate memory" in text
-        or "out of memory" in text
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text or "out of memory" in text
     )

@@ -175,9 +175,7 @@ def converted(gguf: Path) -> Path:
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             with _quietly():
-                model = AutoModelForCausalLM.from_pretrained(
-                    gguf.parent, gguf_file=gguf.name, dtype="float32"
-                )
+                model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
                 tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         except OSError as error:
             if error.errno is not None:
@@ -224,9 +222,7 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _read(
-    folder: str, is_hub: bool, dtype: Any, revision: str | None, trust_remote_code: bool
-) -> tuple[Any, Any]:
+def _read(folder: str, is_hub: bool, dtype: Any, revision: str | None, trust_remote_code: bool) -> tuple[Any, Any]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     options = _hub_options(is_hub, revision, trust_remote_code)
@@ -234,11 +230,7 @@ def _read(
         with _quietly():
             config = AutoConfig.from_pretrained(folder, **options)
     except Exception as error:
-        what = (
-            "the Hugging Face Hub can't be reached or has no such model"
-            if is_hub
-            else "no usable config.json"
-        )
+        what = "the Hugging Face Hub can't be reached or has no such model" if is_hub else "no usable config.json"
         raise ModelError(f"Can't load model '{folder}': {what} ({_first_line(error)}).") from error
     architecture_of(config)
     if not is_hub and not any(Path(folder).glob("*.safetensors")):
@@ -282,9 +274,7 @@ def _read_tokenizer(folder: str, options: dict[str, Any]) -> Any:
             "tokenizer.save_pretrained(folder)."
         ) from error
     if not len(tokenizer):
-        raise ModelError(
-            f"'{folder}' has no tokenizer. Save one into it with tokenizer.save_pretrained(folder)."
-        )
+        raise ModelError(f"'{folder}' has no tokenizer. Save one into it with tokenizer.save_pretrained(folder).")
     return tokenizer
 
 

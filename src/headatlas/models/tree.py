@@ -73,9 +73,7 @@ def pack(prompts: Sequence[Int[np.ndarray, " _"]]) -> TokenTree:
     return TokenTree(np.array(tokens, dtype=np.int64), np.array(depth, dtype=np.int64), tuple(paths))
 
 
-def plan_packs(
-    prompts: Sequence[Int[np.ndarray, " _"]], groups: Sequence[str], *, max_nodes: int
-) -> Iterator[range]:
+def plan_packs(prompts: Sequence[Int[np.ndarray, " _"]], groups: Sequence[str], *, max_nodes: int) -> Iterator[range]:
     """Split prompts, in order, into runs that are packed together.
 
     A run is the prompts of one group (they share the passage), cut before it would pass `max_nodes` tokens
