@@ -227,7 +227,7 @@ def test_measured_atlas_states_intervals_and_controls() -> None:
     one = found.get("function.retrieval").statement
     assert "L6H12 at 0.0040 (95% interval 0.0037 to 0.0043)" in one
     assert "depth 0.25 (95% interval 0.20 to 0.30)" in one
-    assert f"{numbers(found, 'function.retrieval')['significant']} heads have q < 0.05." in one
+    assert f"{numbers(found, 'function.retrieval')['significant']} heads have q below 0.05." in one
     assert found.get("items").statement == "The maps rest on 508 items, 60 to 67 a function."
     assert "0.60 (95% interval 0.50 to 0.70)" in found.get("alike").statement
     assert [u.id for u in found.sections[0].unknown] == ["use"]
@@ -265,7 +265,7 @@ def test_weak_reliability_is_named() -> None:
 def test_no_significant_head_is_said_plainly() -> None:
     atlas = measured()
     found = describe(atlas.assign(q_value=atlas["q_value"] * 0 + 0.9))
-    assert "0 heads have q < 0.05: chance alone can give this map." in found.get("function.retrieval").statement
+    assert "0 heads have q below 0.05: chance alone can give this map." in found.get("function.retrieval").statement
 
 
 def test_probe_free_method_makes_no_text_statement() -> None:

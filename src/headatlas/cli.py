@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-questions_app = typer.Typer(help="List, check and show question sets.", no_args_is_help=False)
+questions_app = typer.Typer(help="List, check and show question sets.", no_args_is_help=True)
 app.add_typer(questions_app, name="questions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
@@ -35,12 +35,13 @@ Template = Annotated[str, typer.Option(help="How a step is put to the model: sho
 Tokens = Annotated[str, typer.Option(help="Which answer tokens count: all, content, first or last.")]
 
 
-def _version(value: bool) -> None:
+def _version(value: bool) -> bool:
     if value:
         import headatlas
 
         print(f"headatlas {headatlas.__version__}")
         raise typer.Exit
+    return value
 
 
 @app.callback()
@@ -196,13 +197,6 @@ def _known_models() -> dict[str, Any]:
     }
 
 
-@questions_app.callback(invoke_without_command=True)
-def _questions(context: typer.Context) -> None:
-    """List, check and show question sets."""
-    if context.invoked_subcommand is None:
-        list_questions(json_=False)
-
-
 @questions_app.command("list")
 def list_questions(json_: Json = False) -> None:
     """List the named question sets."""
@@ -260,6 +254,7 @@ def show_questions(
     from headatlas.prompts import build_prompts
     from headatlas.questions import load_questions
 
+    _check_names([], template, tokens, "reference")
     tokenizer = load_tokenizer(model)
     chosen = load_questions(source, limit=limit)
     console = Console(highlight=False, soft_wrap=True)
@@ -338,9 +333,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = [a for a in given if a != "--debug"]
     try:
         code = app(given, standalone_mode=False)
+        if code == 130:  # newer typer turns Ctrl-C into this
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else 0
     except HeadatlasError as error:
-        _complain(" ".join(str(error).split()), debug)
+        _complain(str(error), debug)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         print("headatlas: stopped. The same command continues where it was.", file=sys.stderr)
@@ -363,7 +360,7 @@ def _complain(message: str, debug: bool) -> None:
 
         traceback.print_exc()
     else:
-        print(f"headatlas: {message}", file=sys.stderr)
+        print(f"headatlas: {' '.join(message.split())}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@
    https://doi.org/10.1214/07-AOAS122): a sample's weight is its question's count times its refit's. From n
    units, n - 1 are drawn (Rao & Wu 1988), so that a handful of refits does not understate the spread. All
    maps of all draws are one product, weights x samples.
-3. p-values: where the method gave a null (the map of a probe that had nothing to find), its values are pooled
-   over the heads of a function and counted; else the signs of whole main questions are flipped (permutation
+3. p-values: where the method gave a null (the map of a probe that had nothing to find), its values are brought
+   to one scale function by function, pooled over heads and functions, and counted: one function's few null maps
+   alone could not give a p-value small enough for one head among hundreds. Else the signs of whole main questions are flipped (permutation
    test of "mean zero"). q-values: Benjamini-Hochberg over the heads of a function.
 4. Derived numbers (a layer's share, depth, similarity of two functions) are computed on the map, and again on
    every draw's map. Their intervals are the estimate +- 1.96 standard deviations of the draws (similarity: on
@@ -244,13 +245,16 @@ def _p_values(
     if "null" not in samples:
         return np.stack([_sign_flip(table, at, importance[at], sign, draw) for at in range(len(functions))])
     null = samples["null"].transpose("null_sample", "layer", "head").values.reshape(samples.sizes["null_sample"], -1)
-    result = np.empty_like(importance)
+    pools, observed = [], np.empty_like(importance)
     for at, name in enumerate(functions):
         pool = null[samples["null_function"].values == name].ravel().astype(np.float64)
         if not len(pool):
             raise InputError(f"The null has no value for function '{name}'.")
-        result[at] = _tail(pool, importance[at], sign)
-    return result
+        centre = pool.mean() if sign == "positive" else 0.0
+        spread = np.sqrt(((pool - centre) ** 2).mean()) or 1.0
+        pools.append((pool - centre) / spread)
+        observed[at] = (importance[at] - centre) / spread
+    return _tail(np.concatenate(pools), observed, sign)
 
 
 def _tail(pool: np.ndarray, observed: np.ndarray, sign: Sign) -> np.ndarray:

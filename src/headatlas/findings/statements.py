@@ -187,7 +187,7 @@ def _function_statement(view: View, i: int, n: Mapping[str, Any]) -> str:
         f"half of the mass lies in {n['heads_for_half']} of {n['n_heads']} heads."
     )
     if n["significant"] is not None:
-        text += f" {n['significant']} heads have q < 0.05"
+        text += f" {n['significant']} heads have q below 0.05"
         text += "." if n["significant"] else ": chance alone can give this map."
     return text
 
@@ -283,6 +283,8 @@ def _alike(view: View, part: Maps, result: Contrast, own: list[Finding], rest: l
     by_layer = [float(result.by_layer[i, j]) for i, j in pairs]
     best = max(np.mean(by_head), np.mean(by_layer))
     word = "closely alike" if best >= CLOSE else "alike" if best >= MIN_ALIKE else NOT_ALIKE
+    if word != NOT_ALIKE and np.mean(by_head) < MIN_ALIKE:
+        word = "alike in which layers they use, not head by head"
     k = _top_k(part)
     tops = [set(top_heads(part.ranked[i], k).tolist()) for i in range(len(own))]
     shared = [len(tops[i] & tops[j]) / k for i, j in pairs]

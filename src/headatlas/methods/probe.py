@@ -247,7 +247,7 @@ class Probe(Method):
     variant: str = "sound"
     folds: int = 5
     refits: int = 4
-    null_refits: int = 2
+    null_refits: int = 3
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
