@@ -84,6 +84,14 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, size):
     assert [p.name for p in tmp_path.iterdir()] == ["atlas.nc"]
 
 
+def test_who_reads_the_old_file_reads_it_whole(tmp_path):
+    path = save_atlas(make(), tmp_path / "atlas.nc")
+    before = path.read_bytes()
+    with open(path, "rb") as reader:
+        save_atlas(make(1.0), path)
+        assert reader.read() == before != path.read_bytes()
+
+
 def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")

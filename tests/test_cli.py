@@ -146,7 +146,7 @@ def test_the_folder_of_another_run_is_left_alone(copy, command, no_capture, chan
 
 def test_fresh_starts_over(copy, command):
     before = contents(copy)
-    code, _, err = run(*command, "--seed", 1, "--fresh")
+    code, _, err = run(*command, "--seed", 1, "--tokens", "first", "--fresh")
     assert code == 0, err
     after = contents(copy)
     assert json.loads(after["run.json"])["key"]["seed"] == 1
