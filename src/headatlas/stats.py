@@ -7,8 +7,9 @@
    maps of all draws are one product, weights x samples.
 3. p-values: where the method gave a null (the map of a probe that had nothing to find), its values are brought
    to one scale function by function, pooled over heads and functions, and counted: one function's few null maps
-   alone could not give a p-value small enough for one head among hundreds. Else the signs of whole main questions are flipped (permutation
-   test of "mean zero"). q-values: Benjamini-Hochberg over the heads of a function.
+   alone could not give a p-value small enough for one head among hundreds. Else the signs of whole main
+   questions are flipped (permutation test of "mean zero"). q-values: Benjamini-Hochberg over the heads of a
+   function.
 4. Derived numbers (a layer's share, depth, similarity of two functions) are computed on the map, and again on
    every draw's map. Their intervals are the estimate +- 1.96 standard deviations of the draws (similarity: on
    Fisher's z), not percentiles: a draw's map carries the sampling noise twice, and absolute values and rank

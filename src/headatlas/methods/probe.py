@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCORE_BATCH = 256
+SCORE_BATCH = 64
 """Items at a time where nothing is trained: bounds memory, changes no number."""
 MOST_AT_ONCE = 8
 """Probes trained side by side at most: each holds its weights five times over (optimiser, gradient, best)."""
