@@ -8,7 +8,7 @@ one main question padded to a batch, no hooks: the fastest way to run the same p
 The published loop is re-created from its description (docs/architecture.md): batch 1, a plain generation and
 a second one with a hook in every layer that keeps z at each new token, at most 128 tokens, stop at "]".
 
-    python benchmarks/capture.py [--questions 40] [--dtype float32] [--cogqa FILE]
+    python benchmarks/capture.py [--questions 16] [--dtype float32] [--cogqa FILE]
 """
 
 import argparse
@@ -121,7 +121,7 @@ def published_loop(model: HeadModel, questions: ha.questions.QuestionSet, n: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=40, help="main questions of CogQA")
+    parser.add_argument("--questions", type=int, default=16, help="main questions of CogQA")
     parser.add_argument("--published", type=int, default=6, help="prompts run through the published loop")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--cogqa", type=Path, default=COGQA)

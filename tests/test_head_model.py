@@ -189,6 +189,12 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
         model.capture(prompts)
 
 
+def test_a_tokenizer_of_another_model_is_named():
+    prompt = random_prompts(1)[0]
+    with pytest.raises(ModelError, match="has token 97, the model's embedding has 97: the tokenizer is of another"):
+        tiny("llama").capture([replace(prompt, foil=np.array([97]))])
+
+
 def test_other_errors_are_not_taken_for_a_lack_of_memory():
     model = tiny("llama")
 

@@ -75,6 +75,7 @@ def map_(
 ) -> None:
     """Map a model: questions in; atlas, heatmaps and findings out."""
     from headatlas.models.load import load_model
+    from headatlas.pipeline import plan
     from headatlas.questions import load_questions
     from headatlas.run import map_model
 
@@ -90,20 +91,18 @@ def map_(
     if head_model.unpacked:
         _say(f"Prompts run one at a time: {head_model.unpacked}.")
     folder = out or Path(f"atlas-{head_model.name.replace('/', '--')}")
+    planned = plan(
+        head_model,
+        loaded,
+        methods=names,
+        template=template,
+        tokens=tokens,  # type: ignore[arg-type]
+        answers=answers,  # type: ignore[arg-type]
+        chat=chat,
+        seed=seed,
+    )
     with _progress() as report:
-        written = map_model(
-            head_model,
-            loaded,
-            folder,
-            methods=names,
-            template=template,
-            tokens=tokens,  # type: ignore[arg-type]
-            answers=answers,  # type: ignore[arg-type]
-            chat=chat,
-            seed=seed,
-            fresh=fresh,
-            report=report,
-        )
+        written = map_model(head_model, planned, folder, fresh=fresh, report=report)
     for path in written:
         print(path)
 

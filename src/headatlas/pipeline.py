@@ -121,20 +121,93 @@ def measure(
     RunError
         NaN in z, no memory for a single prompt, or a full disk.
     """
-    report = report or (lambda stage, done, total: None)
+    planned = plan(
+        model,
+        questions,
+        methods=methods,
+        template=template,
+        tokens=tokens,
+        answers=answers,
+        chat=chat,
+        seed=seed,
+    )
+    return execute(model, planned, store=store, report=report)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be made: everything that is decided before the model runs.
+
+    Attributes
+    ----------
+    questions, prompts
+        What is asked, and its prompts.
+    methods
+        The configured methods, in order.
+    capture_key
+        What makes two captures the same; a store with another key is never reused.
+    seed
+        The one seed.
+    """
+
+    questions: QuestionSet
+    prompts: list[Prompt]
+    methods: list[Method]
+    capture_key: dict[str, Any]
+    seed: int
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What makes two runs the same, as it comes back from JSON."""
+        parameters = {m.name: asdict(m) for m in self.methods}  # type: ignore[call-overload]
+        key = {**self.capture_key, "methods": parameters, "seed": self.seed}
+        return dict(json.loads(json.dumps(key)))
+
+
+def plan(
+    model: HeadModel,
+    questions: QuestionSet,
+    *,
+    methods: Sequence[str | Method] = ("probe",),
+    template: str = "short",
+    tokens: TokenChoice = "all",
+    answers: Answers = "reference",
+    chat: bool | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Build the prompts and refuse, before anything is run or written, what no run can be made of.
+
+    Parameters and errors are those of `measure`.
+    """
     prompts = build_prompts(
         questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
     )
-    chosen = checked(methods, prompts, seed=seed)
-    function, group = labels(prompts)
-    key = capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat)
-    captured = capture(model, prompts, key=key, store=store, report=report)
+    key = {
+        "model": model.name,
+        "weights": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "prompts": digest_of(prompts),
+        "template": template,
+        "tokens": tokens,
+        "answers": answers,
+        "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
+    }
+    return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
+
+
+def execute(
+    model: HeadModel, planned: Plan, *, store: str | Path | None = None, report: Report | None = None
+) -> xr.Dataset:
+    """Carry out a plan: capture, baseline, methods, statistics; return the atlas (see `measure`)."""
+    report = report or (lambda stage, done, total: None)
+    prompts, seed = planned.prompts, planned.seed
+    captured = capture(model, prompts, key=planned.capture_key, store=store, report=report)
 
     report("text-only baseline", 0, 1)
-    text = text_baseline([p.subquestion for p in prompts], function, group, seed=seed)
+    text = text_baseline([p.subquestion for p in prompts], *labels(prompts), seed=seed)
     report("text-only baseline", 1, 1)
     maps = []
-    for method in chosen:
+    for method in planned.methods:
         report(method.name, 0, 1)
         samples = method(model, prompts, captured.activations, seed=_seed_of(seed, method.name))
         maps.append(_map(samples, method, captured.activations.functions, text, seed))
@@ -142,17 +215,13 @@ def measure(
     atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all").merge(
         _item_statistics(captured, text, seed)
     )
-    atlas.attrs = provenance(model, questions, key, chosen, seed)
+    atlas.attrs = _provenance(model, planned)
     return check_atlas(_described(atlas))
 
 
-def checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
-    """Return the methods to run; refuse, before anything is written, what no run can be made of.
-
-    Raises
-    ------
-    InputError
-        An unknown, repeated or absent method, a negative seed, too few functions or main questions.
+def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
+    """Return the methods to run; raise InputError for an unknown, repeated or absent one, a negative seed, too few
+    functions or main questions.
     """
     chosen = [m if isinstance(m, Method) else registered.get(m)() for m in methods]
     names = [m.name for m in chosen]
@@ -169,28 +238,6 @@ def checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed:
 def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
     """Return the function and the group (main question) of every prompt."""
     return np.array([p.function for p in prompts]), np.array([p.group for p in prompts])
-
-
-def capture_key(
-    model: HeadModel,
-    prompts: Sequence[Prompt],
-    *,
-    template: str,
-    tokens: str,
-    answers: str,
-    chat: bool | None,
-) -> dict[str, Any]:
-    """Return what makes two captures the same; a store with another key is never reused."""
-    return {
-        "model": model.name,
-        "weights": model.digest,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "prompts": digest_of(prompts),
-        "template": template,
-        "tokens": tokens,
-        "answers": answers,
-        "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
-    }
 
 
 def capture(
@@ -290,10 +337,9 @@ def _interval(values: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float,
     return stats.mean_interval(values, groups, seed=seed)
 
 
-def provenance(
-    model: HeadModel, questions: QuestionSet, key: dict[str, Any], chosen: Sequence[Method], seed: int
-) -> dict[str, Any]:
+def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
     """Return the atlas's attributes: all that is needed to repeat the run, structured values as JSON."""
+    key, questions = planned.capture_key, planned.questions
     packages = ("headatlas", "torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr")
     values: dict[str, Any] = {
         "model": {
@@ -317,9 +363,9 @@ def provenance(
             "left_out": questions.left_out,
         },
         "template": {k: key[k] for k in ("template", "tokens", "answers", "chat")},
-        "methods": [m.name for m in chosen],
-        "parameters": {m.name: asdict(m) for m in chosen},  # type: ignore[call-overload]
-        "seed": seed,
+        "methods": [m.name for m in planned.methods],
+        "parameters": planned.key["methods"],
+        "seed": planned.seed,
         "versions": {**{p: version(p) for p in packages}, "python": platform.python_version()},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -11,7 +11,6 @@ It does not know how anything is computed or drawn.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,8 @@ from headatlas.atlas import load_atlas, save_atlas
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
-from headatlas.methods.base import Method
 from headatlas.models.head_model import HeadModel
-from headatlas.pipeline import Answers, Report, capture_key, checked, measure
-from headatlas.prompts import TokenChoice, build_prompts
-from headatlas.questions import QuestionSet
+from headatlas.pipeline import Plan, Report, execute
 from headatlas.store import discard
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
@@ -32,29 +28,22 @@ STORE = "activations.zarr"
 
 
 def map_model(
-    model: HeadModel,
-    questions: QuestionSet,
-    out: Path,
-    *,
-    methods: Sequence[str | Method] = ("probe",),
-    template: str = "short",
-    tokens: TokenChoice = "all",
-    answers: Answers = "reference",
-    chat: bool | None = None,
-    seed: int = 0,
-    fresh: bool = False,
-    report: Report | None = None,
+    model: HeadModel, planned: Plan, out: Path, *, fresh: bool = False, report: Report | None = None
 ) -> list[Path]:
     """Measure an atlas and write it, its heatmaps and its findings into `out`.
 
     Parameters
     ----------
-    model, questions, methods, template, tokens, answers, chat, seed, report
-        As in `pipeline.measure`.
+    model
+        From `load_model`.
+    planned
+        From `pipeline.plan`.
     out
         The folder. The same run finds there what it finished before.
     fresh
         Start over, whatever `out` holds; the files in it are replaced one by one as the new ones are ready.
+    report
+        Called with (stage, done, total).
 
     Returns
     -------
@@ -69,18 +58,8 @@ def map_model(
         The disk is full, NaN in z, no memory for a single prompt.
     """
     started = time.time()
-    prompts = build_prompts(
-        questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
-    )
-    chosen = checked(methods, prompts, seed=seed)
-    key = {
-        **capture_key(model, prompts, template=template, tokens=tokens, answers=answers, chat=chat),
-        "methods": {m.name: asdict(m) for m in chosen},  # type: ignore[call-overload]
-        "seed": seed,
-    }
-    key = json.loads(json.dumps(key))
-    done = _check_folder(out, key, fresh)
-    record: dict[str, Any] = {"key": key, "questions": questions.name, "status": "running"}
+    done = _check_folder(out, planned.key, fresh)
+    record: dict[str, Any] = {"key": planned.key, "questions": planned.questions.name, "status": "running"}
     atlas = None
     if done:
         try:
@@ -91,15 +70,12 @@ def map_model(
         if fresh:
             discard(out / STORE)
         write_text(out / "run.json", json.dumps(record, indent=2))
-        atlas = measure(
-            model, questions, methods=chosen, template=template, tokens=tokens, answers=answers, chat=chat,
-            seed=seed, store=out / STORE, report=report,
-        )  # fmt: skip
+        atlas = execute(model, planned, store=out / STORE, report=report)
         save_atlas(atlas, out / "atlas.nc")
         record["seconds"] = round(time.time() - started, 1)
     else:
         record["seconds"] = done.get("seconds")
-    written = [out / "atlas.nc", *_draw(atlas, out, [m.name for m in chosen])]
+    written = [out / "atlas.nc", *_draw(atlas, out, [m.name for m in planned.methods])]
     found = describe(atlas)
     written.append(write_text(out / "findings.md", found.to_markdown()))
     written.append(write_text(out / "findings.json", found.to_json()))

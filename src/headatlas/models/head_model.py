@@ -315,7 +315,16 @@ class HeadModel:
         ------
         RunError
             NaN or infinity in z (naming layer, head and prompt), or no memory for a single prompt.
+        ModelError
+            A token id that the model has no embedding for: its tokenizer is another model's.
         """
+        vocab = self.model.get_input_embeddings().num_embeddings
+        for prompt in prompts:
+            if (highest := max(int(tokens.max()) for tokens, _ in _texts([prompt]))) >= vocab:
+                raise ModelError(
+                    f"{prompt.id} has token {highest}, the model's embedding has {vocab}: the tokenizer is of another "
+                    "model. Save the right one into the model's folder."
+                )
         try:
             captured = self._capture_apart(prompts) if self.unpacked else self._capture_tree(prompts)
         except (RuntimeError, MemoryError) as error:
