@@ -65,6 +65,7 @@ def map_(
     chat: Annotated[bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")] = None,
     dtype: Dtype = "float32",
     device: Device = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N main questions.")] = None,
     seed: Annotated[int, typer.Option(help="The one seed.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default ./atlas-MODEL.")] = None,
@@ -86,7 +87,7 @@ def map_(
     for reason, count in loaded.left_out.items():
         _say(f"Left out: {count} {reason}")
     _say(f"Loading {model} …")
-    head_model = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    head_model = load_model(model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code)
     _say(repr(head_model))
     if head_model.unpacked:
         _say(f"Prompts run one at a time: {head_model.unpacked}.")

@@ -4,10 +4,13 @@
    regression on its mean z (head_dim numbers and an intercept), and predicts the largest score.
 2. Folds keep main questions whole. The penalty of a head is chosen by balanced accuracy on inner folds: outer
    fold k is predicted with the penalty that did best when fold j was predicted from all folds but j and k.
-3. Control: the same with labels permuted across items. Selectivity of a head for a function is the share of
-   that function's held-out items it gets right, minus the same share under permuted labels (Hewitt & Liang
-   2019, https://arxiv.org/abs/1909.03368). An item's sample pairs it with the items that drew its label.
-4. Null: each permutation's selectivity against the other permutations, averaged over refits as the task's is.
+3. A head's accuracy for a function is the share of the function's held-out items that it names (hits), minus
+   the share of all others that it takes for them (false alarms; Youden 1950): a probe that names one function
+   for everything has hits enough, and tells nothing.
+4. Control: the same with labels permuted across items. Selectivity is the accuracy minus the control's (Hewitt &
+   Liang 2019, https://arxiv.org/abs/1909.03368). An item's sample pairs it with the items that drew its label;
+   false alarms are those of its function, the same for all its items.
+5. Null: each permutation's selectivity against the other permutations, averaged over refits as the task's is.
 
 All a fit needs is the second moments of z by function and fold, which add up: they are taken once a
 labelling, and every inner and outer fit of all heads of some layers is one batched Cholesky factorisation.
@@ -25,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 import xarray as xr
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from headatlas.controls import grouped_folds
@@ -63,7 +66,7 @@ class LinearProbe(Method):
     name: ClassVar[str] = "linear_probe"
     reads: ClassVar[Literal["activations", "model"]] = "activations"
     default_sign: ClassVar[Sign] = "positive"
-    label: ClassVar[str] = "selectivity (accuracy above control)"
+    label: ClassVar[str] = "selectivity (hits minus false alarms, above control)"
 
     folds: int = 5
     refits: int = 2
@@ -99,18 +102,18 @@ class LinearProbe(Method):
             grouped_folds(activations.function, activations.group, folds=self.folds, seed=int(deal)) for deal in deals
         ]
         items, layers, heads, _ = activations.z.shape
-        right = np.zeros((self.refits, 1 + self.shuffles, items, layers, heads), dtype=bool)
+        named = np.zeros((self.refits, 1 + self.shuffles, items, layers, heads), dtype=np.int16)
         inner = np.zeros((self.refits, max(int(f.max()) for f in fold) + 1, layers, heads))
 
         def some_layers(part: slice) -> None:
             x = _heads(activations.z, part)
             for refit in range(self.refits):
                 got, score = _cross_validate(x, label[orders], fold[refit], self.penalties)
-                right[refit, :, :, part] = got.reshape(1 + self.shuffles, items, -1, heads)
+                named[refit, :, :, part] = got.reshape(1 + self.shuffles, items, -1, heads)
                 inner[refit, : len(score), part] = score.reshape(len(score), -1, heads)
 
         side_by_side(some_layers, _parts(activations.z))  # each writes to layers of its own
-        return _samples(activations, functions, label, orders, fold, right, inner)
+        return _samples(activations, functions, label, orders, fold, named, inner)
 
 
 def _parts(z: Float[np.ndarray, "item layer head head_dim"]) -> list[slice]:
@@ -177,13 +180,11 @@ def _solve(
     return torch.cat([slope, intercept.unsqueeze(2)], dim=2).float()
 
 
-def _hits(
-    x: Float[Tensor, "unit item dim"],
-    weights: Float[Tensor, "penalty unit dim function"],
-    label: Int[Tensor, " item"],
-) -> Bool[Tensor, "penalty unit item"]:
-    """Return whether the largest score is that of the item's label."""
-    return (x[..., :-1] @ weights[:, :, :-1] + weights[:, :, -1:]).argmax(-1) == label
+def _named(
+    x: Float[Tensor, "unit item dim"], weights: Float[Tensor, "penalty unit dim function"]
+) -> Int[Tensor, "penalty unit item"]:
+    """Return the function with the largest score."""
+    return (x[..., :-1] @ weights[:, :, :-1] + weights[:, :, -1:]).argmax(-1)
 
 
 def _cross_validate(
@@ -191,13 +192,13 @@ def _cross_validate(
     labels: Int[np.ndarray, "labelling item"],
     fold: Int[np.ndarray, " item"],
     penalties: tuple[float, ...],
-) -> tuple[Bool[np.ndarray, "labelling item unit"], Float[np.ndarray, "fold unit"]]:
-    """Return what is right on held-out items, and every unit's inner score by outer fold, for labelling 0."""
+) -> tuple[Int[np.ndarray, "labelling item unit"], Float[np.ndarray, "fold unit"]]:
+    """Return the function named for held-out items, and every unit's inner score by outer fold, for labelling 0."""
     folds, units = int(fold.max()) + 1, len(x)
     grid = torch.tensor(penalties, dtype=torch.float64)
     where = [np.flatnonzero(fold == k) for k in range(folds)]
     held = [x[:, rows] for rows in where]
-    right = np.zeros((len(labels), len(fold), units), dtype=bool)
+    named = np.zeros((len(labels), len(fold), units), dtype=np.int16)
     chosen = torch.empty(0)
     best = np.empty(0)
     for number, label in enumerate(labels):
@@ -210,14 +211,21 @@ def _cross_validate(
             for k, j in combinations(range(folds), 2):
                 weights = _solve(sums, counts, [f for f in range(folds) if f not in (k, j)], every)
                 for outer, tested in ((k, j), (j, k)):
-                    hits = _hits(held[tested], weights, truth[tested]).float()
+                    hits = (_named(held[tested], weights) == truth[tested]).float()
                     scores[outer] += (hits / size[truth[tested]]).sum(-1)
             top = scores.max(1)
             chosen, best = grid[top.indices], top.values.numpy()
         for k in range(folds):
             weights = _solve(sums, counts, [f for f in range(folds) if f != k], chosen[k : k + 1])
-            right[number, where[k]] = _hits(held[k], weights, truth[k])[0].T.numpy()
-    return right, best
+            named[number, where[k]] = _named(held[k], weights)[0].T.numpy()
+    return named, best
+
+
+def _false_alarms(
+    named: Int[np.ndarray, "refit item layer head"], label: Int[np.ndarray, " item"], functions: int
+) -> Float[np.ndarray, "refit function layer head"]:
+    """Return the share of other functions' items that are taken for each function."""
+    return np.stack([(named[:, label != c] == c).mean(1, dtype=np.float32) for c in range(functions)], axis=1)
 
 
 def _samples(
@@ -226,29 +234,32 @@ def _samples(
     label: np.ndarray,
     orders: Int[np.ndarray, "labelling item"],
     fold: list[np.ndarray],
-    right: Bool[np.ndarray, "refit labelling item layer head"],
+    named: Int[np.ndarray, "refit labelling item layer head"],
     inner: Float[np.ndarray, "refit fold layer head"],
 ) -> xr.Dataset:
     """Return task minus control as the Dataset that `Method` promises."""
-    refits, _, items, layers, heads = right.shape
-    control = np.zeros((refits, items, layers, heads), dtype=np.float32)
+    refits, _, items, layers, heads = named.shape
+    right = named[:, 0] == label[:, None, None]
+    task = right - _false_alarms(named[:, 0], label, len(functions))[:, label]
+    control = np.zeros_like(task)
     shares = np.zeros((len(orders) - 1, len(functions), layers, heads))
     for number, order in enumerate(orders[1:]):
         # Item j was given the label of item order[j]; its result is the control of the item that lent it.
-        lent = np.empty_like(right[:, 0])
-        lent[:, order] = right[:, number + 1]
-        control += lent / np.float32(len(orders) - 1)
-        shares[number] = [lent[:, label == c].mean((0, 1)) for c in range(len(functions))]
+        lent = np.empty_like(right)
+        lent[:, order] = named[:, number + 1] == label[order][:, None, None]
+        result = lent - _false_alarms(named[:, number + 1], label[order], len(functions))[:, label]
+        control += result / np.float32(len(orders) - 1)
+        shares[number] = [result[:, label == c].mean((0, 1)) for c in range(len(functions))]
     others = (shares.sum(0) - shares) / (len(shares) - 1)
     # Heads that do best on inner folds speak for the held-out ones: nothing is chosen on what is reported.
     best = inner.reshape(*inner.shape[:2], -1).argmax(-1)
-    flat = right[:, 0].reshape(refits, items, -1)
+    flat = right.reshape(refits, items, -1)
     correct = np.mean([flat[r, np.arange(items), best[r][fold[r]]] for r in range(refits)], axis=0)
     each = np.tile(np.arange(items), refits)
-    balanced = np.mean([right[:, 0][:, label == c].mean((0, 1)) for c in range(len(functions))], axis=0)
+    balanced = np.mean([right[:, label == c].mean((0, 1)) for c in range(len(functions))], axis=0)
     return xr.Dataset(
         {
-            "importance": (("sample", "layer", "head"), (right[:, 0] - control).reshape(-1, layers, heads)),
+            "importance": (("sample", "layer", "head"), (task - control).reshape(-1, layers, heads)),
             "null": (
                 ("null_sample", "layer", "head"),
                 (shares - others).reshape(-1, layers, heads).astype(np.float32),
