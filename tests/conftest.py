@@ -1,8 +1,13 @@
 """Fixtures shared by the tests: the real default model (converted once) and CogQA where it is present."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tiny tensors lose more to threads that wait for each other than they win, most of all where other processes
+# want the cores; set before torch is imported, and inherited by the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 COGQA = Path(__file__).parents[2] / "shared" / "cogqa" / "balanced_cot_train_data.json"
 
