@@ -245,6 +245,16 @@ def test_probe_is_held_against_the_words(excess: float, claim: str) -> None:
     assert numbers(found, "text_baseline")["excess_over_text"] == pytest.approx(excess)
 
 
+def test_a_probe_no_better_than_chance_is_not_praised_for_beating_the_words() -> None:
+    atlas = measured()
+    low, words = atlas["probe_accuracy_overall_low"], atlas["text_accuracy_overall"]
+    weak = atlas.assign(probe_accuracy_overall_low=low * 0 + 0.13, text_accuracy_overall=words * 0 + 0.08)
+    assert "not shown to beat chance" in describe(weak).get("text_baseline").statement  # chance: 67 of 508 items
+    assert numbers(describe(weak), "text_baseline")["chance"] == pytest.approx(67 / 508)
+    fair = weak.assign(probe_accuracy_overall_low=low * 0 + 0.2)
+    assert "hold the probe against chance" in describe(fair).get("text_baseline").statement
+
+
 def test_functions_the_model_cannot_do_are_named() -> None:
     found = describe(measured(accuracy=0.58))  # its interval starts at 0.48: chance is in it
     assert numbers(found, "ability")["unable"] == ["knowledge_recall"]

@@ -74,15 +74,31 @@ def _text_baseline(view: View) -> list[Finding]:
     text = f"The probe names the function of {with_interval(keys[0])} of held-out items."
     if text_only is not None:
         text += f" A classifier that sees only the words: {with_interval(keys[1])}."
+    counts = [view.number("n_items", f) for f in view.maps.functions]
+    known = [n for n in counts if n is not None]
+    chance = max(known) / sum(known) if known and len(known) == len(counts) else None
+    numbers["chance"] = chance
+    if chance is not None:
+        text += f" Always naming the commonest function: {percent(chance)}."
     if excess is not None:
         low, high = numbers["excess_over_text_low"], numbers["excess_over_text_high"]
-        text += f" The excess is {points(excess)}{interval(low, high, points)}: "
-        text += (
-            "the probe does better than the words alone."
-            if low is not None and low > 0
-            else "no excess is shown, so these maps may show wording rather than function."
-        )
+        text += f" The excess over the words is {points(excess)}{interval(low, high, points)}: "
+        text += _verdict(low, numbers["probe_accuracy_overall_low"], chance, text_only)
     return [Finding("text_baseline", view.maps.method, "reach", text, numbers)]
+
+
+def _verdict(low: float | None, probe_low: float | None, chance: float | None, text_only: float | None) -> str:
+    """Return what an excess over the words shows, which is little where neither beats naming one function."""
+    if low is None or low <= 0:
+        return "no excess is shown, so these maps may show wording rather than function."
+    if chance is not None and probe_low is not None and probe_low <= chance:
+        return "but the probe is not shown to beat chance, so these maps may show nothing."
+    if chance is not None and text_only is not None and text_only < chance:
+        return (
+            "the probe does better than the words alone, which do worse than chance here (a balanced set's held-out "
+            "part lacks what its training part has most of): hold the probe against chance."
+        )
+    return "the probe does better than the words alone."
 
 
 def _reliability(view: View) -> list[Finding]:
