@@ -41,6 +41,13 @@ def edit_config(folder, **changes):
 # -- folders ----------------------------------------------------------------------------------------
 
 
+def test_auto_takes_the_faster_dtype_and_says_which(saved, monkeypatch):
+    assert load.faster_dtype("cpu") in ("float32", "bfloat16")
+    for wanted in ("bfloat16", "float32"):
+        monkeypatch.setattr(load, "faster_dtype", lambda device, wanted=wanted: wanted)
+        assert wanted in repr(load_model(saved, dtype="auto"))
+
+
 def test_a_saved_folder_gives_the_numbers_it_was_saved_with(saved):
     model = load_model(saved)
     assert (model.name, model.n_layers, model.n_heads, model.n_kv_heads, model.head_dim) == (

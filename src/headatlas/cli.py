@@ -29,7 +29,7 @@ app.add_typer(questions_app, name="questions")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Model = Annotated[str, typer.Option("--model", "-m", help="Built-in name, folder, .gguf file or Hub id.")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
 Template = Annotated[str, typer.Option(help="How a step is put to the model: short or published.")]
 Tokens = Annotated[str, typer.Option(help="Which answer tokens count: all, content, first or last.")]
@@ -63,7 +63,7 @@ def map_(
     tokens: Tokens = "all",
     answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",
     chat: Annotated[bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")] = None,
-    dtype: Dtype = "float32",
+    dtype: Dtype = "auto",
     device: Device = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N main questions.")] = None,

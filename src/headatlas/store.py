@@ -176,14 +176,21 @@ class Store:
         """
         if not self.complete:
             raise StoreError(f"The store at {self.path} has {self.n_done} of {self.n} rows; its capture did not end.")
-        try:
-            z, scores = (np.asarray(self._array(name)[:]) for name in ("z", "scores"))
-        except Exception as error:  # a codec's own errors: checksum, truncation
-            raise StoreError(
-                f"The store at {self.path} is damaged ({error}). Type --fresh to capture again."
-            ) from error
-        if not np.isfinite(z).all() or np.isnan(scores[:, 0]).any():
-            raise StoreError(f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to capture again.")
+        z = np.empty(self._array("z").shape, np.float32)
+        scores = np.empty(self._array("scores").shape, np.float32)
+        rows = self._array("z").chunks[0]
+        for start in range(0, self.n, rows):  # chunk by chunk, so that nothing is held twice
+            part = slice(start, min(start + rows, self.n))
+            try:
+                z[part], scores[part] = self._array("z")[part], self._array("scores")[part]
+            except Exception as error:  # a codec's own errors: checksum, truncation
+                raise StoreError(
+                    f"The store at {self.path} is damaged ({error}). Type --fresh to capture again."
+                ) from error
+            if not np.isfinite(z[part]).all() or np.isnan(scores[part, 0]).any():
+                raise StoreError(
+                    f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to capture again."
+                )
         return z, scores
 
     def close(self) -> None:
