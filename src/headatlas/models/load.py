@@ -15,7 +15,6 @@ import os
 import shutil
 import tempfile
 import time
-import time
 import warnings
 from contextlib import suppress
 from dataclasses import dataclass
