@@ -1,6 +1,5 @@
 """Both probes on small synthetic activations: planted heads, noise, twins, and what is refused."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -17,15 +16,6 @@ from headatlas.methods.probe import Probe, _explain, _ProbeNet, _statistics
 
 F = ("knowledge_recall", "retrieval", "math_calculation")
 FAST = {"refits": 2, "null_refits": 3, "batch_size": 16, "epochs": 8, "learning_rate": 2e-3}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small lose more to threads waiting for each other than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def planted(

@@ -111,13 +111,12 @@ def map_(
 def _check_names(names: list[str], template: str, tokens: str, answers: str) -> None:
     """Refuse bad names before the model is loaded."""
     from headatlas.methods.base import methods
-    from headatlas.prompts import TOKEN_CHOICES, templates
+    from headatlas.prompts import check_token_choice, templates
 
     for name in names:
         methods.get(name)
     templates.get(template)
-    if tokens not in TOKEN_CHOICES:
-        raise InputError(f"Unknown token choice '{tokens}'. Give one of: {', '.join(TOKEN_CHOICES)}.")
+    check_token_choice(tokens)
     if answers not in ("reference", "generated"):
         raise InputError(f"Unknown answers '{answers}'. Give reference or generated.")
 

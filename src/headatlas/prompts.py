@@ -138,6 +138,12 @@ templates.register(
 )
 
 
+def check_token_choice(tokens: str) -> None:
+    """Raise `InputError` unless `tokens` is one of `TOKEN_CHOICES`."""
+    if tokens not in TOKEN_CHOICES:
+        raise InputError(f"Unknown token choice '{tokens}'. Give one of: {', '.join(TOKEN_CHOICES)}.")
+
+
 def build_prompts(
     questions: QuestionSet,
     tokenizer: Any,
@@ -175,8 +181,7 @@ def build_prompts(
         No chat template where `chat` is True; a step longer than `context`; an answer without tokens.
     """
     form = templates.get(template)
-    if tokens not in TOKEN_CHOICES:
-        raise InputError(f"Unknown token choice '{tokens}'. Give one of: {', '.join(TOKEN_CHOICES)}.")
+    check_token_choice(tokens)
     has_chat = bool(getattr(tokenizer, "chat_template", None))
     if chat and not has_chat:
         raise PromptError("This tokenizer has no chat template. Leave out --chat: plain text is used then.")

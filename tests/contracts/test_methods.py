@@ -1,12 +1,10 @@
 """The laws of `Method`, for every registered method that reads activations, on tiny random ones."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers)
@@ -16,15 +14,6 @@ from headatlas.methods.base import Activations, Method, methods
 F = ("inference", "math_calculation")
 CHEAP = {"refits": 2, "null_refits": 1, "epochs": 2, "shuffles": 2}
 READERS = [name for name in methods if methods.get(name).reads == "activations"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small lose more to threads waiting for each other than they win."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def cheap(name: str) -> Method:
