@@ -289,12 +289,17 @@ class HeadModel:
     # -- running ------------------------------------------------------------------------------------
 
     def _mask(self, tree: TokenTree) -> Any:
-        """Return the tree's attention mask in the form this architecture takes: additive, (1, 1, node, node)."""
+        """Return the tree's attention mask in the form this architecture takes: additive, (1, 1, node, node).
+
+        It covers the padded sequence; a padding node sees itself only.
+        """
         window = getattr(self._text_config, "sliding_window", None)
+        size = _padded(len(tree))
 
         def additive(cut: int | None) -> Tensor:
-            mask = torch.zeros(len(tree), len(tree), dtype=self.dtype)
-            mask.masked_fill_(~tree.mask(window=cut), torch.finfo(self.dtype).min)
+            seen = torch.eye(size, dtype=torch.bool)
+            seen[: len(tree), : len(tree)] = tree.mask(window=cut)
+            mask = torch.zeros(size, size, dtype=self.dtype).masked_fill_(~seen, torch.finfo(self.dtype).min)
             return mask[None, None].to(self.device)
 
         if self._architecture.masks == "single":
@@ -303,14 +308,19 @@ class HeadModel:
         return {kind: additive(window if kind == "sliding_attention" else None) for kind in kinds}
 
     def _logits(self, tree: TokenTree, nodes: Int[np.ndarray, " n"]) -> Float[Tensor, "n vocab"]:
-        """Run a tree; return the logits at `nodes`, float32."""
-        inputs: dict[str, Any] = {"input_ids": torch.from_numpy(tree.tokens)[None].to(self.device)}
+        """Run a tree; return the logits at `nodes`, float32.
+
+        Trees are padded to few distinct lengths: the kernels keep memory for every shape they meet.
+        """
         chain = len(tree.paths) == 1  # a plain prompt: the model's own causal mask is exact and faster
+        padding = (0, 0 if chain else _padded(len(tree)) - len(tree))
+        inputs: dict[str, Any] = {"input_ids": torch.from_numpy(np.pad(tree.tokens, padding))[None].to(self.device)}
         if not chain:
-            inputs["position_ids"] = torch.from_numpy(tree.depth)[None].to(self.device)
+            inputs["position_ids"] = torch.from_numpy(np.pad(tree.depth, padding))[None].to(self.device)
             inputs["attention_mask"] = self._mask(tree)
-        keep = torch.from_numpy(np.asarray(nodes)).to(self.device)
-        return self.model(**inputs, use_cache=False, logits_to_keep=keep).logits[0].float()
+        asked = np.pad(nodes, (0, _padded(len(nodes)) - len(nodes)), mode="edge")
+        keep = torch.from_numpy(asked).to(self.device)
+        return self.model(**inputs, use_cache=False, logits_to_keep=keep).logits[0, : len(nodes)].float()
 
     @torch.inference_mode()
     def capture(self, prompts: Sequence[Prompt]) -> Captured:
@@ -455,6 +465,11 @@ class HeadModel:
         if keep and (int(new[-1]) in ends or stop in self.tokenizer.decode(new[-1:])):
             keep -= 1
         return new[: max(keep, 1)]
+
+
+def _padded(n: int) -> int:
+    """Round a length up to a multiple of 32."""
+    return -(-n // 32) * 32
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
