@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.atlas import attribute, check_atlas, load_atlas, save_atlas
+from headatlas.atlas import attribute, check_atlas, load_atlas, save_atlas, unable_functions
 from headatlas.errors import AtlasError, RunError
 
 
@@ -47,6 +47,16 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["atlas.nc"]
     save_atlas(loaded, tmp_path / "again.nc")
     xr.testing.assert_identical(load_atlas(tmp_path / "again.nc"), loaded)
+
+
+def test_functions_that_the_model_does_not_do_are_named_from_one_variable(tmp_path):
+    atlas = make()
+    assert unable_functions(atlas) == ()
+    marked = atlas.assign(unable=("function", np.array([False, True])))
+    assert unable_functions(marked) == ("própria função",)
+    loaded = load_atlas(save_atlas(marked, tmp_path / "atlas.nc"))
+    assert loaded["unable"].dtype == bool and unable_functions(loaded) == ("própria função",)
+    assert unable_functions(marked.sel({"method": "probe"})) == ("própria função",)
 
 
 def test_any_program_that_reads_netcdf_can_open_it(tmp_path):
@@ -155,12 +165,12 @@ def test_another_kind_of_file(tmp_path):
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"schema_version": 1}, r"has no completion mark: its run did not end.*Run headatlas map again"),
-        ({"schema_version": 1, "complete": 0}, "has no completion mark"),
-        ({"complete": 1}, "has schema version None, this headatlas reads 1"),
+        ({"schema_version": 2}, r"has no completion mark: its run did not end.*Run headatlas map again"),
+        ({"schema_version": 2, "complete": 0}, "has no completion mark"),
+        ({"complete": 1}, "has schema version None, this headatlas reads 2"),
         (
-            {"complete": 1, "schema_version": 2},
-            r"version 2, this headatlas reads 1\. Run headatlas map again",
+            {"complete": 1, "schema_version": 1},
+            r"version 1, this headatlas reads 2\. Run headatlas map again",
         ),
     ],
 )
@@ -189,6 +199,10 @@ def with_value(value):
             r"'importance' has dimensions \('method', 'function', 'block', 'head'\), expected .*rename",
         ),
         (make().isel(method=0), "'importance' has dimensions"),
+        (
+            make().assign(excess=(("method", "control"), [[0.1, 0.2]])),
+            "dimension 'control' has no labels",
+        ),
         (make().drop_vars("function"), "'function' has no labels. Add them with Dataset.assign_coords"),
         (with_value(np.nan), "importance holds 1 values that are NaN or infinite"),
         (with_value(np.inf), "importance holds 1 values that are NaN or infinite"),
@@ -199,7 +213,7 @@ def test_a_dataset_that_breaks_the_schema_is_neither_saved_nor_loaded(tmp_path, 
         with pytest.raises(AtlasError, match=message):
             refused()
     assert list(tmp_path.iterdir()) == []
-    marked = atlas.assign_attrs(complete=1, schema_version=1)
+    marked = atlas.assign_attrs(complete=1, schema_version=2)
     marked.to_netcdf(tmp_path / "atlas.nc", engine="h5netcdf")
     with pytest.raises(AtlasError, match=message) as error:
         load_atlas(tmp_path / "atlas.nc")

@@ -96,7 +96,15 @@ def test_map_writes_all_that_is_promised(finished, questions):
     folder, code, out, err = finished
     assert code == 0, err
     assert out.splitlines() == [str(folder / name) for name in PROMISED], "stdout: the files, for scripts"
-    for line in ("Questions: few, 6 questions, 18 steps", "Loading", "3 layers x 4 heads", "capture", "probe"):
+    assert err.splitlines()[-1].startswith("Model at chance: "), "what a random model does not do"
+    for line in (
+        "Questions: few, 6 questions, 18 steps",
+        "Loading",
+        "3 layers x 4 heads",
+        "capture",
+        "controls",
+        "probe",
+    ):
         assert line in err
     assert {p.name for p in folder.iterdir()} == {*PROMISED, "activations.zarr"}
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
@@ -118,6 +126,7 @@ def test_the_same_command_again_finds_it_done(copy, command, no_capture):
     code, out, err = run(*command)
     assert code == 0, err
     assert [Path(line).name for line in out.splitlines()] == list(PROMISED)
+    assert err.splitlines()[-1].startswith("Model at chance: ")
     assert "capture" not in err
     assert contents(copy) == before
 
@@ -459,16 +468,59 @@ def test_questions_check(broken, tmp_path):
     assert code == 0
     first, *counts = out.splitlines()
     assert first.startswith("good: 6 questions, 18 steps, digest ")
-    assert counts == ["  Retrieval: 6", "  Inference: 6", "  Math Calculation: 6"]
+    assert counts[:3] == ["  Retrieval: 6", "  Inference: 6", "  Math Calculation: 6"]
+    assert [line.split()[0] for line in counts[-5:]] == ["subquestion", "passage", "answer", "position", "length"]
+    assert "always naming the commonest function: 0.333)" in counts[-6]
     stray = [{"subquestion": "s", "answer": "a", "cognitive_skill": skill} for skill in ("Retrieval", "Induction")]
     cogqa = tmp_path / "cogqa.json"
     cogqa.write_text(json.dumps([[{"question": "q", "answer": "a", "generated": stray}]]))
-    assert run("questions", "check", cogqa)[1].splitlines()[1:] == [
+    assert run("questions", "check", cogqa)[1].splitlines()[1:3] == [
         "  Retrieval: 1", "  left out: 1 steps with the stray label 'Induction'",
     ]  # fmt: skip
     checked = json.loads(run("questions", "check", cogqa, "--json")[1])
     assert checked["left_out"] == {"steps with the stray label 'Induction'": 1}
-    check_refused(*run("questions", "check", broken / "bad.jsonl"), "bad.jsonl, line 7, column 2: not JSON")
+    assert checked["usable"] and checked["note"].startswith("All 1 items are of one function")
+
+
+def test_questions_check_of_a_broken_file(broken):
+    code, out, err = run("questions", "check", broken / "bad.jsonl")
+    assert code == 2 and err == ""
+    assert "bad.jsonl, line 7, column 2: not JSON" in out and out.endswith("Not usable: 1 bad records.\n")
+    checked = json.loads(run("questions", "check", broken / "bad.jsonl", "--json")[1])
+    assert [row["line"] for row in checked["bad"]] == [7] and not checked["usable"]
+    check_refused(*run("questions", "check", "nowhere"), "Questions 'nowhere' is neither a named set nor a file")
+
+
+def test_questions_with_control_characters_are_shown_not_obeyed(tmp_path, tiny):
+    path = tmp_path / "odd.jsonl"
+    step = {"subquestion": "Who\x1b[2J<b>?", "answer": "Ann", "function": "my\x1b[31mown"}
+    path.write_text(json.dumps({"id": "a\x07b", "question": "[bold]Ann\x9b came.", "steps": [step]}))
+    for command in (["check", path], ["show", path, "--model", tiny]):
+        code, out, _ = run("questions", *command)
+        assert code == 0 and not set("\x1b\x07\x9b") & set(out)
+        assert "\\x1b[31m" in out
+    assert "[bold]Ann\\x9b came." in out and "Who\\x1b[2J<b>?" in out
+
+
+def test_questions_convert_and_columns(tmp_path, tiny):
+    table, out = tmp_path / "table.csv", tmp_path / "mine.jsonl"
+    table.write_text("text,prompt,target\nAnn has a hen.,Who has it?,Ann\nLeo has two.,How many?,two\n")
+    command = ["questions", "convert", table, out]
+    check_refused(*run(*command), "no column 'question' (map one with --column question=NAME). Columns: 'text', ")
+    named = [f"--column={c}" for c in ("question=text", "subquestion=prompt", "answer=target", "function==my own")]
+    assert run(*command, *named) == (0, f"{out}\n", "2 questions, 2 steps\n")
+    check_refused(*run(*command, *named), "exists. Give another file.")
+    assert [json.loads(line)["steps"][0]["function"] for line in out.read_text().splitlines()] == ["my own", "my own"]
+    assert "Who has it?" in run("questions", "show", table, "--model", tiny, *named)[1]
+    check_refused(*run(*command, "--column", "answer"), "--column 'answer' is no mapping")
+    check_refused(*run(*command, *named, named[0]), "--column question is given twice")
+
+
+def test_questions_show_a_random_sample(questions, tiny):
+    drawn = [run("questions", "show", questions, "-m", tiny, "--sample", 3, "--seed", seed)[1] for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0].count("Q: ") == 3
+    check_refused(*run("questions", "show", questions, "-m", tiny, "--sample", 0), "A sample of 0 shows nothing")
 
 
 def test_questions_show(tiny, questions):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from headatlas.controls import CONTROLS
 from headatlas.errors import AtlasError, InputError
 from headatlas.findings import Findings, describe
 from headatlas.findings.wording import escape, percent
@@ -25,6 +26,9 @@ def numbers(found: Findings, id: str) -> dict:
 @pytest.fixture(scope="module")
 def planted() -> Findings:
     return describe(seed_figure())
+
+
+SURFACE = {"subquestion": 0.73, "passage": 0.41, "answer": 0.56, "position": 0.33, "length": 0.32}
 
 
 def measured(**changes: float) -> xr.Dataset:
@@ -48,19 +52,19 @@ def measured(**changes: float) -> xr.Dataset:
         "n_items": ("function", np.arange(60, 68)),
         "answer_accuracy": ("function", np.r_[changes.get("accuracy", 0.8), np.full(7, 0.7)]),
         "answer_accuracy_low": ("function", np.r_[changes.get("accuracy", 0.8), np.full(7, 0.7)] - 0.1),
+        "answer_accuracy_high": ("function", np.r_[changes.get("accuracy", 0.8), np.full(7, 0.7)] + 0.1),
         "answer_exact": ("function", np.full(8, 0.25)),
         "answer_logprob": ("function", np.full(8, -1.5)),
     }
-    excess = changes.get("excess", 0.05)
-    for name, mean, low, high in (
-        ("probe_accuracy_overall", 0.73 + excess, 0.7 + excess, 0.76 + excess),
-        ("excess_over_text", excess, excess - 0.03, excess + 0.03),
-    ):
-        for end, number in (("", mean), ("_low", low), ("_high", high)):
-            variables[name + end] = ("method", [number])
-    for end, number in (("", 0.73), ("_low", 0.7), ("_high", 0.76)):
-        variables["text_accuracy_overall" + end] = ((), number)
-    return atlas.assign(variables)
+    low = variables["answer_accuracy_low"][1]
+    variables["unable"] = ("function", low <= 0.5)
+    probe = 0.73 + changes.get("excess", 0.05)
+    surface = np.array([SURFACE[c] for c in CONTROLS])
+    for end, off in (("", 0.0), ("_low", -0.03), ("_high", 0.03)):
+        variables["probe_accuracy_overall" + end] = ("method", [probe + off])
+        variables["control_accuracy_overall" + end] = ("control", surface + off)
+        variables["excess" + end] = (("method", "control"), (probe - surface + off)[None])
+    return atlas.assign_coords(control=list(CONTROLS)).assign(variables)
 
 
 # -- the founding figure -------------------------------------------------------------------------------------
@@ -132,9 +136,9 @@ def test_planted_importance_is_distributed(planted: Findings) -> None:
 
 def test_hand_made_array_leaves_out_what_it_cannot_say(planted: Findings) -> None:
     ids = {f.id for f in planted}
-    assert not ids & {"text_baseline", "reliability", "ability", "items"}
+    assert not ids & {"controls", "reliability", "ability", "items"}
     unknown = {u.id: u for u in planted.sections[0].unknown}
-    assert {"interval", "chance", "reliability", "text_baseline", "ability", "items", "use"} == set(unknown) - {
+    assert {"interval", "chance", "reliability", "controls", "ability", "items", "use"} == set(unknown) - {
         "depth_interval"
     }
     assert unknown["ability"].missing == ("answer_accuracy",)
@@ -237,22 +241,89 @@ def test_measured_atlas_states_intervals_and_controls() -> None:
 @pytest.mark.parametrize(
     ("excess", "claim"), [(0.05, "better than the words alone"), (0.01, "no excess"), (-0.1, "no excess")]
 )
-def test_probe_is_held_against_the_words(excess: float, claim: str) -> None:
+def test_probe_is_held_against_the_strongest_text(excess: float, claim: str) -> None:
     found = describe(measured(excess=excess))
-    statement = found.get("text_baseline").statement
-    assert claim in statement and f"{73 + 100 * excess:.0f}%" in statement and "73%" in statement
-    assert ("may show wording rather than function" in statement) == (claim == "no excess")
-    assert numbers(found, "text_baseline")["excess_over_text"] == pytest.approx(excess)
+    statement = found.get("controls").statement
+    assert claim in statement
+    assert ("so these maps may show wording rather than function" in statement) == (claim == "no excess")
+    assert statement.startswith(f"The probe names the function of {73 + 100 * excess:.0f}% (95% interval ")
+    assert "held-out items; always naming the commonest function: 13%." in statement  # 67 of 508 items
+    assert "surface (95% intervals): the subquestion's words 73% (70% to 76%), the passage's words 41%" in statement
+    assert "the answer's words 56% (53% to 59%), the step's place among the steps 33%" in statement
+    assert (
+        f"The excess over the subquestion's words, the strongest of the texts, is {100 * excess:+.1f} points (95% "
+        f"interval {100 * excess - 3:+.1f} points to {100 * excess + 3:+.1f} points)"
+    ) in statement
+    assert "No excess is shown over" not in statement
+    one = numbers(found, "controls")
+    assert one["strongest_text"] == "subquestion" and one["chance"] == pytest.approx(67 / 508)
+    assert one["controls"]["subquestion"]["excess"] == pytest.approx(excess)
+    assert one["controls"]["length"]["accuracy_high"] == pytest.approx(0.35)
+
+
+def test_a_control_other_than_the_strongest_text_that_is_not_beaten_is_named() -> None:
+    atlas = measured()
+    place = atlas["control"] == "position"
+    atlas = atlas.assign({"excess" + end: xr.where(place, v, atlas["excess" + end], keep_attrs=True).transpose()
+                          for end, v in (("", 0.01), ("_low", -0.01), ("_high", 0.03))})  # fmt: skip
+    statement = describe(atlas).get("controls").statement
+    assert "better than the words alone. No excess is shown over: the step's place among the steps, +1.0" in statement
+
+
+def test_a_control_without_words_is_said_to_be_missing() -> None:
+    atlas = measured()
+    gone = atlas["control"] != "subquestion"
+    names = [n + end for n in ("control_accuracy_overall", "excess") for end in ("", "_low", "_high")]
+    found = describe(atlas.assign({n: atlas[n].where(gone) for n in names}))
+    assert numbers(found, "controls")["strongest_text"] == "answer"
+    assert "Not measured, since there is no word to read: the subquestion's words." in found.get("controls").statement
+    assert "| the subquestion's words | - | - | - | - |" in found.to_markdown()
 
 
 def test_a_probe_no_better_than_chance_is_not_praised_for_beating_the_words() -> None:
     atlas = measured()
-    low, words = atlas["probe_accuracy_overall_low"], atlas["text_accuracy_overall"]
-    weak = atlas.assign(probe_accuracy_overall_low=low * 0 + 0.13, text_accuracy_overall=words * 0 + 0.08)
-    assert "not shown to beat chance" in describe(weak).get("text_baseline").statement  # chance: 67 of 508 items
-    assert numbers(describe(weak), "text_baseline")["chance"] == pytest.approx(67 / 508)
+    low, words = atlas["probe_accuracy_overall_low"], atlas["control_accuracy_overall"]
+    weak = atlas.assign(probe_accuracy_overall_low=low * 0 + 0.13, control_accuracy_overall=words * 0 + 0.08)
+    assert "not shown to beat chance" in describe(weak).get("controls").statement  # chance: 67 of 508 items
+    none = weak.assign(excess_low=weak["excess_low"] * 0 - 0.01)
+    claim = "no excess is shown, and the probe is not shown to beat chance, so these maps may show nothing."
+    assert claim in describe(none).get("controls").statement
     fair = weak.assign(probe_accuracy_overall_low=low * 0 + 0.2)
-    assert "hold the probe against chance" in describe(fair).get("text_baseline").statement
+    assert "hold the probe against chance" in describe(fair).get("controls").statement
+
+
+def test_controls_and_ability_have_their_tables() -> None:
+    lines = describe(measured(accuracy=0.58)).to_markdown().splitlines()
+    for row in (
+        "| nothing: the commonest function, always | 13% | - | - | - |",
+        "| the subquestion's words | 73% | 70% to 76% | +5.0 points | +2.0 points to +8.0 points |",
+        "| the answer's length | 32% | 29% to 35% | +46.0 points | +43.0 points to +49.0 points |",
+        "| activations (the probe) | 78% | 75% to 81% | - | - |",
+        "| Knowledge Recall | 58% | 48% to 68% | 25% | **the model does not do this** |",
+        "| Inference | 70% | 60% to 80% | 25% | better than chance |",
+    ):
+        assert row in lines
+
+
+def test_functions_at_chance_are_flagged_wherever_they_are_named() -> None:
+    found = describe(measured(accuracy=0.58))
+    content = json.loads(found.to_json())
+    assert content["unable"] == ["knowledge_recall"] == list(found.unable)
+    line = (
+        "Model at chance: Knowledge Recall. The model does not do this, as far as these items show, so such maps can't "
+        "show how it does."
+    )
+    text = found.to_markdown()
+    assert text.splitlines()[2] == line
+    assert "| Knowledge Recall (model at chance) | L6H12 |" in text and "| Retrieval | L6H12 |" in text
+    assert found.get("function.knowledge_recall").statement.endswith(
+        "The model does not do this, as far as these items show: it finds the reference answer likelier than a foil "
+        "on 58% of the items (95% interval 48% to 68%), and chance is 50%."
+    )
+    assert numbers(found, "function.knowledge_recall")["unable"] is True
+    assert numbers(found, "function.retrieval")["unable"] is False
+    able = describe(measured())
+    assert "does not do" not in able.to_markdown() and json.loads(able.to_json())["unable"] == []
 
 
 def test_functions_the_model_cannot_do_are_named() -> None:
@@ -278,11 +349,19 @@ def test_no_significant_head_is_said_plainly() -> None:
     assert "0 heads have q below 0.05: chance alone can give this map." in found.get("function.retrieval").statement
 
 
-def test_probe_free_method_makes_no_text_statement() -> None:
+def test_a_method_that_predicts_nothing_states_what_the_surface_reaches() -> None:
     atlas = measured()
-    empty = atlas["probe_accuracy_overall"] * np.nan
-    found = describe(atlas.assign(probe_accuracy_overall=empty, excess_over_text=empty))
-    assert "text_baseline" not in {f.id for f in found}
+    names = [n + end for n in ("probe_accuracy_overall", "excess") for end in ("", "_low", "_high")]
+    found = describe(atlas.assign({n: atlas[n] * np.nan for n in names}))
+    statement = found.get("controls").statement
+    assert statement.startswith(
+        "On this question set the surface alone names the function of held-out items (95% intervals): the "
+        "subquestion's words 73% (70% to 76%), the passage's words 41% (38% to 44%), "
+    )
+    assert statement.endswith("; always naming the commonest function: 13%.") and "probe" not in statement
+    assert "| the passage's words | 41% | 38% to 44% | - | - |" in found.to_markdown()
+    bare = atlas.drop_vars([n for n in atlas.data_vars if "control" in n])
+    assert "controls" not in {f.id for f in describe(bare.assign({n: atlas[n] * np.nan for n in names}))}
 
 
 # -- signs, methods, sizes -----------------------------------------------------------------------------------

@@ -199,6 +199,42 @@ def test_colourbar_labels_differ_at_every_size(size: float, signed: bool) -> Non
     np.testing.assert_allclose(numbers, scale.ticks(), rtol=1e-3, atol=1e-3 * scale.high)
 
 
+# -- functions the model does not do -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", ["shared", "panel"])
+def test_only_panels_of_functions_at_chance_are_marked(scale: str) -> None:
+    atlas = seed_figure(n_layers=30, n_heads=9)
+    assert not any(axis.texts for axis in panels(heads_importance(atlas, scale=scale)))
+    marked = atlas.assign(unable=("function", np.isin(list(FUNCTIONS), ["retrieval", "math_calculation"])))
+    figure = heads_importance(marked, scale=scale)
+    drawn = {a.get_title().replace("\n", " "): [t.get_text() for t in a.texts] for a in panels(figure)}
+    assert drawn["Retrieval"] == drawn["Math Calculation"] == ["model at chance"]
+    assert sum(map(len, drawn.values())) == 2
+    assert '"model at chance": it does not do this, as far as these items show' in caption(figure)
+    assert '"model at chance"' not in caption(heads_importance(marked, functions=["inference"]))
+    some = panels(heads_importance(marked, functions=["inference", "retrieval"]))
+    assert [[t.get_text() for t in a.texts] for a in some] == [[], ["model at chance"]]
+
+
+OWN = ["theory_of_mind", "tables joined by a key, with many columns", "negation", *(f"own_{i:02}" for i in range(17))]
+
+
+@pytest.mark.parametrize("n", [3, 8, 12, 20])
+def test_marks_titles_and_panels_do_not_touch(n: int) -> None:
+    atlas = make_atlas(np.random.default_rng(0).random((n, 30, 9)), list(FUNCTIONS) if n == 8 else OWN[:n])
+    figure = heads_importance(atlas.assign(unable=("function", np.arange(n) % 2 == 0)))
+    figure.draw_without_rendering()
+    boxes = []
+    for axis in panels(figure):
+        texts = [axis.title, *axis.texts]
+        boxes += [t.get_window_extent() for t in texts] + [axis.get_window_extent()]
+        assert all(t.get_fontsize() >= 7 for t in texts)
+    for i, one in enumerate(boxes):
+        assert figure.bbox.y1 >= one.y1 and figure.bbox.x0 <= one.x0
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :]), i
+
+
 # -- caption and text ----------------------------------------------------------------------------------------
 
 

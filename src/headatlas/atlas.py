@@ -1,7 +1,7 @@
 """The atlas: one xarray.Dataset per run, its schema, and how it is saved and loaded.
 
 Dimensions: method, function, layer, head (query heads, 0-indexed; layer 0 is the input side; the order of
-heads inside a layer is arbitrary).
+heads inside a layer is arbitrary), and control.
 
 Variables (``SCHEMA``). Required:
 
@@ -20,11 +20,15 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
 - ``reliability(method, function)``: split-half rank correlation of the map, Spearman-Brown corrected.
 - ``probe_accuracy(method, function)`` and ``probe_accuracy_overall(method)`` with ``_low/_high``: held-out;
   NaN for methods that predict no function.
-- ``text_accuracy(function)``, ``text_accuracy_overall`` with ``_low/_high``: the text-only baseline.
-- ``excess_over_text(method)`` with ``_low/_high``: probe minus text accuracy, paired by item.
+- ``control_accuracy(control, function)``, ``control_accuracy_overall(control)`` with ``_low/_high``: held-out;
+  what tells the functions apart from the questions' surface (``controls.CONTROLS``); NaN for a control that
+  has nothing to read.
+- ``excess(method, control)`` with ``_low/_high``: probe minus control accuracy, paired by item.
 - ``answer_logprob(function)``: mean log-probability a token of the reference answer, nats.
 - ``answer_accuracy(function)`` with ``_low/_high``: share of items in which the model finds the reference
   answer likelier, a token, than a foil (another passage's answer to a like question); chance is 0.5.
+- ``unable(function)``: whether that interval includes or lies below chance: the model does not do this. False
+  where nothing was compared.
 - ``answer_exact(function)``: share of items whose whole reference answer is the model's own, greedy answer.
 - ``n_items(function)``: how many items.
 
@@ -44,7 +48,9 @@ import xarray as xr
 from headatlas._files import atomic
 from headatlas.errors import AtlasError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHANCE = 0.5
+"""`answer_accuracy` of a model that can't do a function."""
 DIMS = ("method", "function", "layer", "head")
 SCHEMA: dict[str, tuple[str, ...]] = {
     "importance": DIMS,
@@ -69,19 +75,20 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "probe_accuracy_overall": ("method",),
     "probe_accuracy_overall_low": ("method",),
     "probe_accuracy_overall_high": ("method",),
-    "excess_over_text": ("method",),
-    "excess_over_text_low": ("method",),
-    "excess_over_text_high": ("method",),
-    "text_accuracy": ("function",),
-    "text_accuracy_low": ("function",),
-    "text_accuracy_high": ("function",),
-    "text_accuracy_overall": (),
-    "text_accuracy_overall_low": (),
-    "text_accuracy_overall_high": (),
+    "control_accuracy": ("control", "function"),
+    "control_accuracy_low": ("control", "function"),
+    "control_accuracy_high": ("control", "function"),
+    "control_accuracy_overall": ("control",),
+    "control_accuracy_overall_low": ("control",),
+    "control_accuracy_overall_high": ("control",),
+    "excess": ("method", "control"),
+    "excess_low": ("method", "control"),
+    "excess_high": ("method", "control"),
     "answer_logprob": ("function",),
     "answer_accuracy": ("function",),
     "answer_accuracy_low": ("function",),
     "answer_accuracy_high": ("function",),
+    "unable": ("function",),
     "answer_exact": ("function",),
     "n_items": ("function",),
 }
@@ -110,8 +117,8 @@ def check_atlas(atlas: xr.Dataset, where: str = "this Dataset") -> xr.Dataset:
                 f"{where}: '{name}' has dimensions {atlas[name].dims}, expected {dims}. "
                 "Rename them with Dataset.rename."
             )
-    for dim in ("method", "function"):
-        if dim not in atlas.coords:
+    for dim in ("method", "function", "control"):
+        if dim in atlas.dims and dim not in atlas.coords:
             raise AtlasError(f"{where}: dimension '{dim}' has no labels. Add them with Dataset.assign_coords.")
     bad = int((~np.isfinite(atlas["importance"].values)).sum())
     if bad:
@@ -164,6 +171,14 @@ def load_atlas(path: str | Path) -> xr.Dataset:
             f"{SCHEMA_VERSION}. Run headatlas map again."
         )
     return check_atlas(atlas, str(path))
+
+
+def unable_functions(atlas: xr.Dataset) -> tuple[str, ...]:
+    """Return the functions that the model does not do (the variable ``unable``), in the atlas's order."""
+    if "unable" not in atlas:
+        return ()
+    flags = np.atleast_1d(atlas["unable"].values).astype(bool)
+    return tuple(str(f) for f in np.atleast_1d(atlas["function"].values)[flags])
 
 
 def attribute(atlas: xr.Dataset, name: str, default: Any = None) -> Any:

@@ -2,9 +2,9 @@
 
 1. Prompts are built, one a step.
 2. One pass over the model fills the store with pooled z and the answers' log-probabilities (`capture`).
-3. A classifier that sees only the subquestions' text is the baseline of every probe.
+3. Classifiers that see only the surface of the questions are the controls of every probe.
 4. Each method turns prompts and activations into samples of importance; `stats.reduce` makes them a map.
-5. The maps, the baseline and the provenance are one Dataset: the atlas.
+5. The maps, the controls and the provenance are one Dataset: the atlas.
 
 It does not know what is drawn or written from the atlas, nor how the command line was typed.
 """
@@ -26,8 +26,8 @@ import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
 from headatlas import stats
-from headatlas.atlas import check_atlas
-from headatlas.controls import check_functions, text_baseline
+from headatlas.atlas import CHANCE, check_atlas
+from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
@@ -198,22 +198,23 @@ def plan(
 def execute(
     model: HeadModel, planned: Plan, *, store: str | Path | None = None, report: Report | None = None
 ) -> xr.Dataset:
-    """Carry out a plan: capture, baseline, methods, statistics; return the atlas (see `measure`)."""
+    """Carry out a plan: capture, controls, methods, statistics; return the atlas (see `measure`)."""
     report = report or (lambda stage, done, total: None)
     prompts, seed = planned.prompts, planned.seed
     captured = capture(model, prompts, key=planned.capture_key, store=store, report=report)
 
-    report("text-only baseline", 0, 1)
-    text = text_baseline([p.subquestion for p in prompts], *labels(prompts), seed=seed)
-    report("text-only baseline", 1, 1)
+    report("controls", 0, 1)
+    controls = control_predictions(prompts, *labels(prompts), seed=seed)
+    report("controls", 1, 1)
     maps = []
     for method in planned.methods:
         report(method.name, 0, 1)
         samples = method(model, prompts, captured.activations, seed=_seed_of(seed, method.name))
-        maps.append(_map(samples, method, captured.activations.functions, text, seed))
+        maps.append(_map(samples, method, captured.activations.functions, controls, seed))
         report(method.name, 1, 1)
-    atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all").merge(
-        _item_statistics(captured, text, seed)
+    atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
+    atlas = atlas.merge(_item_statistics(captured, seed)).merge(
+        _control_statistics(controls, captured.activations, seed)
     )
     atlas.attrs = _provenance(model, planned)
     return check_atlas(_described(atlas))
@@ -291,41 +292,56 @@ def _seed_of(seed: int, name: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _map(samples: xr.Dataset, method: Method, functions: tuple[str, ...], text: np.ndarray, seed: int) -> xr.Dataset:
-    """Reduce one method's samples; add its accuracy beyond text, paired by item."""
+def _map(
+    samples: xr.Dataset, method: Method, functions: tuple[str, ...], controls: dict[str, np.ndarray], seed: int
+) -> xr.Dataset:
+    """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
-    excess = (np.nan,) * 3
+    excess = np.full((len(controls), len(_INTERVAL)), np.nan)
     if "correct" in samples:
+        probe, group = samples["correct"].values, samples["prediction_group"].values
         item = samples["prediction_item"].values
-        excess = stats.paired_excess(
-            samples["correct"].values, text[item], samples["prediction_group"].values, seed=seed
-        )
-    for suffix, value in zip(_INTERVAL, excess, strict=True):
-        result[f"excess_over_text{suffix}"] = ((), value)
-    return result.assign_coords(method=method.name)
+        for at, correct in enumerate(controls.values()):
+            excess[at] = stats.paired_excess(probe, correct[item], group, seed=seed)
+    for suffix, values in zip(_INTERVAL, excess.T, strict=True):
+        result[f"excess{suffix}"] = ("control", values)
+    return result.assign_coords(method=method.name, control=list(controls))
 
 
-def _item_statistics(captured: Capture, text: np.ndarray, seed: int) -> xr.Dataset:
-    """Return what is known of the items themselves: text baseline, the model's own answers, counts."""
+def _item_statistics(captured: Capture, seed: int) -> xr.Dataset:
+    """Return what is known of the items themselves: the model's own answers, and counts."""
     act = captured.activations
     prefers = (captured.logprob > captured.foil_logprob).astype(np.float64)
     compared = ~np.isnan(captured.foil_logprob)
     rows: dict[str, list[float]] = defaultdict(list)
     for function in act.functions:
         own = act.function == function
-        for name, values, which in (
-            ("text_accuracy", text, own),
-            ("answer_accuracy", prefers, own & compared),
-        ):
-            for suffix, value in zip(_INTERVAL, _interval(values[which], act.group[which], seed), strict=True):
-                rows[name + suffix].append(value)
+        which = own & compared
+        accuracy = _interval(prefers[which], act.group[which], seed)
+        for suffix, value in zip(_INTERVAL, accuracy, strict=True):
+            rows["answer_accuracy" + suffix].append(value)
+        rows["unable"].append(accuracy[1] <= CHANCE)
         rows["answer_logprob"].append(float(captured.logprob[own].mean()))
         rows["answer_exact"].append(float(captured.right[own].mean()))
         rows["n_items"].append(int(own.sum()))
     result = xr.Dataset({name: ("function", values) for name, values in rows.items()})
-    for suffix, value in zip(_INTERVAL, _interval(text, act.group, seed), strict=True):
-        result[f"text_accuracy_overall{suffix}"] = ((), value)
     return result.assign_coords(function=list(act.functions))
+
+
+def _control_statistics(controls: dict[str, np.ndarray], act: Activations, seed: int) -> xr.Dataset:
+    """Return every control's accuracy, by function and overall, with intervals."""
+    result = xr.Dataset(coords={"control": list(controls), "function": list(act.functions)})
+    overall = np.array([_interval(correct, act.group, seed) for correct in controls.values()])
+    each = np.array(
+        [
+            [_interval(correct[own], act.group[own], seed) for own in (act.function == f for f in act.functions)]
+            for correct in controls.values()
+        ]
+    )
+    for at, suffix in enumerate(_INTERVAL):
+        result[f"control_accuracy{suffix}"] = (("control", "function"), each[..., at])
+        result[f"control_accuracy_overall{suffix}"] = ("control", overall[:, at])
+    return result
 
 
 _INTERVAL = ("", "_low", "_high")
@@ -384,10 +400,12 @@ _ABOUT = {
     "similarity": "Spearman correlation of two maps over heads",
     "reliability": "split-half rank correlation, Spearman-Brown corrected",
     "probe_accuracy": "held-out accuracy of the probe",
-    "text_accuracy": "held-out accuracy of a classifier that sees only the subquestion's text",
-    "excess_over_text": "probe accuracy minus text accuracy, paired by item",
+    "control_accuracy": "held-out accuracy of a classifier that sees only one thing on the question's surface",
+    "control_accuracy_overall": "held-out accuracy of such a classifier over all functions",
+    "excess": "probe accuracy minus control accuracy, paired by item",
     "answer_logprob": "mean log-probability of a token of the reference answer",
     "answer_accuracy": "share of items whose reference answer the model finds likelier than a foil; chance 0.5",
+    "unable": "whether that share's interval includes or lies below chance: the model does not do this",
     "answer_exact": "share of items whose reference answer is the model's own",
     "n_items": "number of items",
 }

@@ -4,8 +4,10 @@
    cognitive function that answering it calls for.
 2. `FUNCTIONS` are the eight published ones: stable ids, display names, and the figure's order. Any other
    set of labels works; the eight are a default.
-3. `load_questions` turns a name (a registered source) or a path into a `QuestionSet`, or refuses it with
-   file, line, field and what was expected. Nothing is skipped silently: what was left out is counted.
+3. A reader (datasets/) streams what a source holds: questions, records that break the schema (`Refused`, with
+   line, field and what was expected), and what it leaves out (`LeftOut`, counted).
+4. `load_questions` turns a name (a registered source), a path or a Hub id into a `QuestionSet`, or raises at
+   the first refused record. `checks.check_questions` reads the same stream and lists them all.
 
 This module does not know tokenizers, templates or models.
 """
@@ -14,9 +16,10 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -38,7 +41,8 @@ FUNCTIONS: dict[str, str] = {
 
 def function_title(function: str) -> str:
     """Return the display name of a function id; other labels are shown as they are, underscores as spaces."""
-    return FUNCTIONS.get(function, function.replace("_", " ").strip().capitalize())
+    own = function.replace("_", " ").strip()
+    return FUNCTIONS.get(function, own[:1].upper() + own[1:])
 
 
 def order_functions(found: Iterable[str]) -> tuple[str, ...]:
@@ -110,9 +114,9 @@ class QuestionSet:
     def __post_init__(self) -> None:
         if not self.questions:
             raise QuestionError(f"Question set '{self.name}' holds no question with a usable step.")
-        twice = [i for i, n in Counter(q.id for q in self.questions).items() if n > 1]
-        if twice:
-            raise QuestionError(f"Question id '{twice[0]}' is used more than once in '{self.name}'.")
+        seen = Seen()
+        for question in self.questions:
+            seen.refuse(question, self.name)
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -132,24 +136,123 @@ class QuestionSet:
     @property
     def digest(self) -> str:
         """A sha256 over everything that a prompt can be made of, and nothing else."""
-        rows = [q.model_dump(include={"id", "question", "steps", "chain"}) for q in self.questions]
-        return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-
-    def limited(self, limit: int | None) -> "QuestionSet":
-        """Return the first `limit` main questions (all of them for None)."""
-        if limit is None:
-            return self
-        if limit < 1:
-            raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
-        return QuestionSet(self.questions[:limit], self.name, self.left_out)
+        state = hashlib.sha256()
+        for question in self.questions:
+            state.update(digest_row(question))
+        return state.hexdigest()
 
 
-Source = Callable[[], QuestionSet]
-sources: Registry[Source] = Registry("question set")
-"""Question sets that have a name ("builtin"); files are loaded by path."""
+def digest_row(question: Question) -> bytes:
+    """Return one question's part of `QuestionSet.digest`."""
+    row = question.model_dump(include={"id", "question", "steps", "chain"})
+    return json.dumps(row, sort_keys=True).encode() + b"\n"
 
-readers: list[tuple[Callable[[Path], bool], Callable[[Path], QuestionSet]]] = []
-"""(does this reader know the file?, read it), asked in order; datasets/ adds to it."""
+
+class Seen:
+    """The main questions met so far: notices an id that comes again, and a text that does.
+
+    Texts are compared without regard to case and white space. A text in two splits is a leak (questions without a
+    split take no part in that); within one split it is a duplicate, which is allowed.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+        self._texts: dict[int, tuple[str | None, str]] = {}
+
+    def add(self, question: Question) -> tuple[Literal["id", "leak", "duplicate"], str] | None:
+        """Take a question; return what is wrong with its coming now, if anything: a kind and a sentence."""
+        key = text_key(question.id)
+        split, first = self._texts.setdefault(text_key(question.question), (question.split, question.id))
+        if key in self._ids:
+            return "id", f"Question id '{question.id}' is used more than once"
+        self._ids.add(key)
+        if first == question.id:
+            return None
+        if split == question.split:
+            return "duplicate", f"main question '{question.id}' is the same text as '{first}'"
+        if None in (split, question.split):
+            return None
+        return "leak", (
+            f"'{question.id}' of split '{question.split}' is the same main question as '{first}' of split '{split}'"
+        )
+
+    def refuse(self, question: Question, name: str) -> None:
+        """Take a question of the set `name`; raise if it can't be in it.
+
+        Raises
+        ------
+        QuestionError
+            Its id is used already, or its main question stands in another split.
+        """
+        kind, what = self.add(question) or ("", "")
+        if kind == "id":
+            raise QuestionError(f"{what} in '{name}'.")
+        if kind == "leak":
+            raise QuestionError(f"'{name}' leaks between its splits: {what}. Keep it in one of them.")
+
+
+def text_key(*texts: str) -> int:
+    """Return 64 bits that are equal for texts that differ in case and white space only."""
+    plain = "\0".join(" ".join(text.casefold().split()) for text in texts)
+    return int.from_bytes(hashlib.blake2b(plain.encode(errors="surrogatepass"), digest_size=8).digest())
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record that can't be used: where it stands, the field, and what is wrong with it."""
+
+    where: str
+    line: int | None
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}, field '{self.field}': {self.message}" if self.field else f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something a source leaves out on purpose, by the reason it is counted under."""
+
+    reason: str
+
+
+Found = Question | Refused | LeftOut
+"""What a reader yields."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read a source.
+
+    Attributes
+    ----------
+    columns
+        For tables: this project's name of a column -> the source's (``datasets.table``).
+    split
+        Keep only this split; None keeps all.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One kind of source: which it knows, and how it is streamed. The first that knows a source reads it."""
+
+    knows: Callable[[str], bool]
+    read: Callable[[str, Reading], Iterator[Found]]
+    kind: str
+    tables: bool = False
+    """Whether it takes a column mapping."""
+
+
+sources: Registry[Path] = Registry("question set")
+"""Question sets that have a name ("builtin"), by the file that holds them."""
+
+readers: Registry[Reader] = Registry("kind of questions")
+"""The kinds of sources, asked in order; datasets/ registers them."""
 
 
 def slug(text: str) -> str:
@@ -157,56 +260,141 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
-def check_function(label: str, where: str) -> None:
-    """Refuse a label that looks like a misspelling of one of the eight; any other label is the user's own."""
+def check_function(label: str) -> None:
+    """Refuse a label that looks like a misspelling of one of the eight; any other label is the user's own.
+
+    Raises
+    ------
+    QuestionError
+        Naming the label and the one it is probably meant to be.
+    """
     if label in FUNCTIONS:
         return
     from difflib import get_close_matches
 
     if slug(label) in FUNCTIONS or get_close_matches(slug(label), list(FUNCTIONS), n=1, cutoff=0.8):
-        raise QuestionError(f"{where}: unknown function '{label}'.{suggest(slug(label), list(FUNCTIONS))}")
+        raise QuestionError(f"unknown function '{label}'.{suggest(slug(label), list(FUNCTIONS))}")
+
+
+def parse_record(record: object, where: str, line: int | None = None) -> Question | list[Refused]:
+    """Return the Question in a decoded `record`, or all that is wrong with it, field by field."""
+    try:
+        question = Question.model_validate(record)
+    except ValidationError as error:
+        return [_refused(e, where, line) for e in error.errors()]
+    wrong = []
+    for i, step in enumerate(question.steps):
+        try:
+            check_function(step.function)
+        except QuestionError as error:
+            wrong.append(Refused(where, line, f"steps.{i}.function", str(error)))
+    return wrong or question
+
+
+def _refused(error: Any, where: str, line: int | None) -> Refused:
+    got = repr(error["input"])
+    got = got if len(got) <= 60 else got[:57] + "..."
+    path = ".".join(str(part) for part in error["loc"]) or "the record"
+    return Refused(where, line, path, f"{error['msg']} (got {got}).")
 
 
 def parse_question(record: object, where: str) -> Question:
     """Return the Question in a decoded JSON `record`, or raise with `where` (file and line) and the field."""
-    try:
-        question = Question.model_validate(record)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(p) for p in first["loc"]) or "the record"
-        got = repr(first["input"])
-        got = got if len(got) <= 60 else got[:57] + "..."
-        raise QuestionError(f"{where}, field '{path}': {first['msg']} (got {got}).") from None
-    for i, step in enumerate(question.steps):
-        check_function(step.function, f"{where}, field 'steps.{i}.function'")
-    return question
+    found = parse_record(record, where)
+    if isinstance(found, list):
+        raise QuestionError(str(found[0]))
+    return found
 
 
-def load_questions(source: str | Path, *, limit: int | None = None) -> QuestionSet:
-    """Load a question set by name or by path.
+def stream(
+    source: str | Path, *, columns: Mapping[str, str] | None = None, split: str | None = None
+) -> Iterator[Found]:
+    """Yield what `source` holds, record by record (parameters and errors of `load_questions`)."""
+    import headatlas.datasets  # noqa: F401  (registers the sources and readers)
+
+    text = str(sources.get(source)) if isinstance(source, str) and source in sources else str(source)
+    reader = _reader(text)
+    if columns and not reader.tables:
+        raise QuestionError(f"'{source}' is {reader.kind}, which has no columns to map. Leave out --column.")
+    splits: set[str] = set()
+    kept = 0
+    for found in reader.read(text, Reading(dict(columns or {}), split)):
+        if isinstance(found, Question) and split is not None:
+            splits.add(found.split or "none")
+            if found.split != split:
+                continue
+        kept += isinstance(found, Question)
+        yield found
+    if split is not None and not kept:
+        raise QuestionError(
+            f"'{source}' has no question of split '{split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
+        )
+
+
+def _reader(source: str) -> Reader:
+    for name in readers:
+        if readers.get(name).knows(source):
+            return readers.get(name)
+    path = Path(source)
+    if path.is_file():
+        kinds = "; ".join(readers.get(name).kind for name in readers)
+        raise QuestionError(f"{path}: can't tell its format. Known: {kinds}.")
+    kind = "is a folder without a data set" if path.is_dir() else "is neither a named set nor a file"
+    hint = suggest(source, list(sources))
+    raise QuestionError(f"Questions '{source}' {kind}.{hint} A Hugging Face data set has the form owner/name.")
+
+
+def source_name(source: str | Path) -> str:
+    """Return a short name for titles and file names."""
+    import headatlas.datasets  # noqa: F401
+
+    if isinstance(source, str) and source in sources:
+        return source
+    path = Path(source)
+    return path.stem if path.suffix else path.name
+
+
+def load_questions(
+    source: str | Path,
+    *,
+    limit: int | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> QuestionSet:
+    """Load a question set by name, path or Hub id.
 
     Parameters
     ----------
     source
-        A registered name ("builtin") or the path of a file: CogQA's JSON (either released shape) or JSON
-        Lines in this project's schema.
+        A registered name ("builtin"); a file: JSON Lines in this project's schema, CogQA's JSON (either released
+        shape), CSV or TSV with a step a row; a folder with a Hugging Face data set, or its Hub id, "owner/name",
+        "owner/name:subset" or "owner/name@revision" (both need ``pip install "headatlas[hub]"``).
     limit
-        Keep only the first `limit` main questions.
+        Keep only the first `limit` main questions; the rest is not read.
+    split
+        Keep only the questions of this split.
+    columns
+        For tables: this project's name -> the source's column, for those whose names differ, e.g.
+        ``{"subquestion": "prompt", "answer": "target.0", "function": "=retrieval"}``; a dotted path reaches into a
+        cell, "=" gives all rows one value. See `datasets.table`.
 
     Raises
     ------
     QuestionError
-        No such name or file, or a record that breaks the schema (file, line, field).
+        No such source or split, a column that is not there, a record that breaks the schema (file, line, field),
+        or a main question in two splits.
     """
-    import headatlas.datasets  # noqa: F401  (registers the sources and readers)
-
-    if isinstance(source, str) and source in sources:
-        return sources.get(source)().limited(limit)
-    path = Path(source)
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "is neither a named set nor a file"
-        raise QuestionError(f"Questions '{source}' {kind}.{suggest(str(source), list(sources))}")
-    for knows, read in readers:
-        if knows(path):
-            return read(path).limited(limit)
-    raise QuestionError(f"{path}: can't tell its format. Give a .jsonl (one question a line) or a CogQA .json.")
+    if limit is not None and limit < 1:
+        raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
+    questions: list[Question] = []
+    left_out: Counter[str] = Counter()
+    for found in stream(source, columns=columns, split=split):
+        if isinstance(found, Refused):
+            raise QuestionError(str(found))
+        if isinstance(found, LeftOut):
+            left_out[found.reason] += 1
+            continue
+        questions.append(found)
+        if len(questions) == limit:
+            break
+    return QuestionSet(tuple(questions), source_name(source), dict(left_out))

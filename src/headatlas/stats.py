@@ -120,7 +120,7 @@ def paired_excess(
     n_boot: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
-    """Return the mean of ``correct_a - correct_b`` and its 95% interval, resampling main questions.
+    """Return the mean of ``correct_a - correct_b`` and its 95% interval, resampling main questions (NaN if a value is).
 
     Parameters
     ----------
@@ -371,7 +371,7 @@ def _reliability(table: _Table, sign: Sign, draw: np.random.Generator) -> Float[
 def mean_interval(
     values: Float[np.ndarray, " item"], groups: np.ndarray, *, n_boot: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Return the mean of `values` and its 95% interval, resampling main questions."""
+    """Return the mean of `values` and its 95% interval, resampling main questions; NaN where a value is NaN."""
     return _mean_interval(values, groups, n_boot, np.random.default_rng(seed))
 
 
@@ -379,6 +379,8 @@ def _mean_interval(
     values: Float[np.ndarray, " item"], groups: np.ndarray, n_boot: int, draw: np.random.Generator
 ) -> tuple[float, float, float]:
     """Return the mean of `values` and its 95% percentile interval, resampling groups."""
+    if np.isnan(values).any():
+        return (float("nan"),) * 3
     names, place = np.unique(groups, return_inverse=True)
     total, count = np.bincount(place, values), np.bincount(place).astype(np.float64)
     weight = _counts(draw, n_boot, len(names))

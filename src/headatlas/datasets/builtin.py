@@ -2,16 +2,8 @@
 
 from pathlib import Path
 
-from headatlas.datasets.jsonl import read_jsonl
-from headatlas.questions import QuestionSet, sources
+from headatlas.questions import sources
 
 FILE = Path(__file__).with_name("builtin.jsonl")
 
-
-def load_builtin() -> QuestionSet:
-    """Return the built-in set."""
-    loaded = read_jsonl(FILE)
-    return QuestionSet(loaded.questions, "builtin", loaded.left_out)
-
-
-sources.register("builtin", load_builtin)
+sources.register("builtin", FILE)

@@ -7,63 +7,68 @@
 """
 
 import json
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from headatlas.errors import QuestionError
-from headatlas.questions import FUNCTIONS, Question, QuestionSet, parse_question, readers, slug
+from headatlas.questions import FUNCTIONS, Found, LeftOut, Reader, Reading, Refused, parse_record, readers, slug
 
 
-def read_cogqa(path: Path) -> QuestionSet:
-    """Read a CogQA file in either released shape.
+def read_cogqa(source: str, reading: Reading) -> Iterator[Found]:
+    """Yield the questions of a CogQA file in either released shape.
 
     Raises
     ------
     QuestionError
-        Not JSON (line and column), or a record of another shape (its number and field).
+        Not UTF-8, not JSON (line and column), or no list of records.
     """
+    path = Path(source)
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise QuestionError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
     except json.JSONDecodeError as error:
         raise QuestionError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
+    except RecursionError:
+        raise QuestionError(f"{path}: nested too deeply to be a list of CogQA records.") from None
     if not isinstance(records, list) or not records:
         raise QuestionError(f"{path}: expected a list of CogQA records, got {type(records).__name__}.")
-    left_out: Counter[str] = Counter()
-    questions = [_question(record, i, path, left_out) for i, record in enumerate(records)]
-    return QuestionSet(tuple(q for q in questions if q is not None), path.stem, dict(left_out))
+    for index, record in enumerate(records):
+        yield from _question(record, index, f"{path}, record {index + 1}")
 
 
-def _question(record: Any, index: int, path: Path, left_out: Counter[str]) -> Question | None:
-    where = f"{path}, record {index + 1}"
+def _question(record: Any, index: int, where: str) -> Iterator[Found]:
     if isinstance(record, list) and len(record) == 1:
         record = record[0]
     if not isinstance(record, dict) or not isinstance(record.get("generated"), list):
-        raise QuestionError(
-            f"{where}: expected {{question, answer, generated: [...]}}, got "
-            f"{sorted(record) if isinstance(record, dict) else type(record).__name__}."
-        )
+        got = sorted(record) if isinstance(record, dict) else type(record).__name__
+        yield Refused(where, None, "", f"expected {{question, answer, generated: [...]}}, got {got}.")
+        return
     steps = []
     for number, step in enumerate(record["generated"]):
         missing = {"subquestion", "answer", "cognitive_skill"} - set(step if isinstance(step, dict) else ())
         if missing:
-            raise QuestionError(f"{where}, field 'generated.{number}': has no {', '.join(sorted(missing))}.")
+            yield Refused(where, None, f"generated.{number}", f"has no {', '.join(sorted(missing))}.")
+            return
         function = slug(str(step["cognitive_skill"]))
         if function not in FUNCTIONS:
-            left_out[f"steps with the stray label '{step['cognitive_skill']}'"] += 1
+            yield LeftOut(f"steps with the stray label '{step['cognitive_skill']}'")
             continue
         steps.append({"subquestion": step["subquestion"], "answer": _text(step["answer"]), "function": function})
     if not steps:
-        left_out["questions without a step of the eight functions"] += 1
-        return None
+        yield LeftOut("questions without a step of the eight functions")
+        return
     fields = {
         "id": f"cogqa-{index:04d}",
         "question": record.get("question"),
         "answer": "" if record.get("answer") is None else _text(record["answer"]),
     }
-    return parse_question({**fields, "steps": steps}, where)
+    found = parse_record({**fields, "steps": steps}, where)
+    if isinstance(found, list):
+        yield from found
+    else:
+        yield found
 
 
 def _text(answer: Any) -> Any:
@@ -71,8 +76,11 @@ def _text(answer: Any) -> Any:
     return str(answer) if isinstance(answer, int | float) else answer
 
 
-def _is_cogqa(path: Path) -> bool:
-    return path.suffix.lower() == ".json"
-
-
-readers.append((_is_cogqa, read_cogqa))
+readers.register(
+    "cogqa",
+    Reader(
+        lambda source: source.lower().endswith(".json") and Path(source).is_file(),
+        read_cogqa,
+        "CogQA's .json",
+    ),
+)

@@ -1,38 +1,130 @@
-"""JSON Lines: one main question a line, in this project's own schema (`questions.Question`)."""
+"""JSON Lines: one main question a line in this project's own schema (`questions.Question`), or a step a line.
+
+1. Lines are decoded one by one; blank ones are passed over, one that is not UTF-8 or not JSON is refused.
+2. A line with ``steps`` is a question. With a column mapping, or without ``steps``, lines are rows of a table
+   (`datasets.table`).
+"""
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
-from headatlas.errors import QuestionError
-from headatlas.questions import Question, QuestionSet, parse_question, readers
+from headatlas._files import atomic
+from headatlas.datasets.lines import read_lines
+from headatlas.datasets.table import Row, read_table
+from headatlas.errors import InputError, QuestionError
+from headatlas.questions import Found, LeftOut, Reader, Reading, Refused, Seen, parse_record, readers, stream
 
 
-def read_jsonl(path: Path) -> QuestionSet:
-    """Read `path`; blank lines are skipped, anything else must be a question.
+def read_jsonl(source: str, reading: Reading) -> Iterator[Found]:
+    """Stream the questions of a JSON Lines file."""
+    path = Path(source)
+    lines = _records(path)
+    first = next(lines, None)
+    if first is None:
+        return
+    lines = chain([first], lines)
+    if reading.columns or (isinstance(first, Row) and "subquestion" in first.cells and "steps" not in first.cells):
+        yield from read_table(lines, reading, name=path.stem)
+        return
+    for line in lines:
+        if isinstance(line, Refused):
+            yield line
+            continue
+        found = parse_record(line.cells, line.where, line.line)
+        if isinstance(found, list):
+            yield from found
+        else:
+            yield found
+
+
+def write_jsonl(
+    source: str | Path,
+    out: str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+) -> tuple[int, int, dict[str, int]]:
+    """Write a source as JSON Lines, record by record; the file appears when it is whole.
+
+    Parameters
+    ----------
+    source, split, columns, limit
+        As in `load_questions`.
+    out
+        The file; it must not be there.
+
+    Returns
+    -------
+    tuple
+        Questions and steps written, and what was left out, reason -> count.
 
     Raises
     ------
     QuestionError
-        Bad UTF-8, bad JSON or a record that breaks the schema: file, line, field.
+        As `load_questions`; nothing is written.
+    InputError
+        `out` exists, or is no .jsonl.
+    RunError
+        The disk is full or the folder can't be written.
     """
-    questions: list[Question] = []
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
-            where = f"{path}, line {number}"
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip()
-            except UnicodeDecodeError as error:
-                raise QuestionError(
-                    f"{where}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8."
-                ) from None
-            if not line:
+    out = Path(out)
+    if out.suffix.lower() != ".jsonl":
+        raise InputError(f"{out} does not end in .jsonl, by which a question set is known. Give it that ending.")
+    if out.exists():
+        raise InputError(f"{out} exists. Give another file.")
+    questions = steps = 0
+    left_out: Counter[str] = Counter()
+    seen = Seen()
+    with atomic(out) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
+        for found in stream(source, columns=columns, split=split):
+            if isinstance(found, Refused):
+                raise QuestionError(str(found))
+            if isinstance(found, LeftOut):
+                left_out[found.reason] += 1
                 continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise QuestionError(f"{where}, column {error.colno}: not JSON ({error.msg}).") from None
-            questions.append(parse_question(record, where))
-    return QuestionSet(tuple(questions), path.stem)
+            seen.refuse(found, str(source))
+            file.write(found.model_dump_json(exclude_defaults=True) + "\n")
+            questions += 1
+            steps += len(found.steps)
+            if questions == limit:
+                break
+        if not questions:
+            raise QuestionError(f"'{source}' holds no question with a usable step.")
+    return questions, steps, dict(left_out)
 
 
-readers.append((lambda path: path.suffix.lower() in (".jsonl", ".ndjson"), read_jsonl))
+def _records(path: Path) -> Iterator[Row | Refused]:
+    for number, text, wrong in read_lines(path):
+        where = f"{path}, line {number}"
+        if wrong:
+            yield Refused(where, number, "", wrong)
+            continue
+        if not text.strip():
+            continue
+        try:
+            record = json.loads(text.rstrip())
+        except json.JSONDecodeError as error:
+            yield Refused(f"{where}, column {error.colno}", number, "", f"not JSON ({error.msg}).")
+            continue
+        except RecursionError:
+            yield Refused(where, number, "", "nested too deeply.")
+            continue
+        if isinstance(record, dict):
+            yield Row(where, number, record)
+        else:
+            yield Refused(where, number, "the record", f"expected a JSON object, got {type(record).__name__}.")
+
+
+readers.register(
+    "jsonl",
+    Reader(
+        lambda source: source.lower().endswith((".jsonl", ".ndjson")) and Path(source).is_file(),
+        read_jsonl,
+        ".jsonl, a question or a step a line",
+        tables=True,
+    ),
+)

@@ -3,7 +3,8 @@
 1. Take one method's maps in the figure's order, read with the method's sign (`maps.take_maps`).
 2. Choose the colour scale: shared by all panels or one a panel, its upper end a round number; values beyond
    it take the end's colour, the colourbar says so with an arrow and a "+".
-3. Draw the panels, layer 0 (the input side) at the bottom as in the published figure, so "up" is "deep".
+3. Draw the panels, layer 0 (the input side) at the bottom as in the published figure, so "up" is "deep". A line
+   under a panel's title marks a function that the model does not do (the atlas's ``unable``).
 4. Say under the grid what is drawn: model, method, sign, items, intervals, and what was clipped.
 
 The figure is made for print at its own size (7.2 inches wide for four columns): no text under 7 points. Text
@@ -24,7 +25,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from headatlas._files import atomic
-from headatlas.atlas import attribute
+from headatlas.atlas import attribute, unable_functions
 from headatlas.errors import InputError
 from headatlas.maps import Maps, decimals, nice, pick_methods, take_maps, value_places, write_number
 from headatlas.methods.base import Sign, methods
@@ -55,6 +56,8 @@ HELPS = 3.0
 ROUND_OFF = 1.1
 """... or if the largest value is at most a tenth over a round number, which then ends the scale."""
 STEPS = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
+AT_CHANCE = "model at chance"
+"""Drawn over the panel of a function that the model does not do."""
 SIGN_TEXT = {
     "absolute": "absolute values",
     "positive": "positive values (negative ones drawn as 0)",
@@ -196,6 +199,8 @@ def heads_importance(
     maps = take_maps(atlas, pick_methods(atlas, method)[0], sign=sign, functions=functions)
     rows, columns = grid(len(maps.functions))
     width, height = figure_size(maps, rows, columns, scale)
+    marked = [f in unable_functions(atlas) for f in maps.functions]
+    height += 0.15 * sum(any(marked[i * columns : (i + 1) * columns]) for i in range(rows))
     n = len(maps.functions)
     scales = (
         [choose_scale(maps.shown, maps.sign, clip)] * n
@@ -210,7 +215,7 @@ def heads_importance(
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
         figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        _draw_panels(figure, axes, maps, scales, shared=scale == "shared")
+        _draw_panels(figure, axes, maps, scales, marked, shared=scale == "shared")
         figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
     return figure
 
@@ -231,14 +236,20 @@ def figure_size(maps: Maps, rows: int, columns: int, scale: str) -> tuple[float,
 
 
 def _draw_panels(
-    figure: "Figure", axes: np.ndarray, maps: Maps, scales: Sequence[ColourScale], *, shared: bool
+    figure: "Figure",
+    axes: np.ndarray,
+    maps: Maps,
+    scales: Sequence[ColourScale],
+    marked: Sequence[bool],
+    *,
+    shared: bool,
 ) -> None:
     """Draw each function's panel, hide the places left over, and add the colourbar(s)."""
     n, columns = len(maps.functions), axes.shape[1]
     for axis in axes.flat[n:]:
         axis.set_axis_off()
     for i, axis in enumerate(axes.flat[:n]):
-        image = _draw_panel(axis, maps, i, scales[i])
+        image = _draw_panel(axis, maps, i, scales[i], width=23 if columns <= 4 else 18, marked=marked[i])
         lowest, left = i + columns >= n, i % columns == 0
         axis.tick_params(labelbottom=lowest, labelleft=left)
         axis.set_xlabel("Head" if lowest else "", fontsize=FONT, labelpad=2)
@@ -250,8 +261,11 @@ def _draw_panels(
         _colourbar(figure, image, list(axes.flat), scales[0], "Heads Importance", fraction=0.035, aspect=36.0)
 
 
-def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale) -> Any:
-    """Draw one function's map. Cell h covers h to h+1, so a tick marks its cell's lower edge."""
+def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale, *, width: int, marked: bool) -> Any:
+    """Draw one function's map. Cell h covers h to h+1, so a tick marks its cell's lower edge.
+
+    A line of the title holds `width` characters.
+    """
     n_layers, n_heads = maps.shown.shape[1:]
     image = axis.imshow(
         maps.shown[i],
@@ -263,8 +277,12 @@ def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale) -> Any:
         vmin=scale.low,
         vmax=scale.high,
     )
-    title = "\n".join(textwrap.wrap(panel_title(maps.functions[i]), 23)[:2])
-    axis.set_title(title, fontsize=7.5, pad=3, parse_math=False)
+    title = "\n".join(textwrap.wrap(panel_title(maps.functions[i]), width, max_lines=2, placeholder="…"))
+    axis.set_title(title, fontsize=7.5, pad=3 + 1.5 * SMALL * marked, parse_math=False)
+    if marked:
+        place: dict[str, Any] = {"xy": (0.5, 1), "xytext": (0, 3), "ha": "center", "va": "bottom"}
+        look: dict[str, Any] = {"fontsize": SMALL, "style": "italic", "color": "0.35"}
+        axis.annotate(AT_CHANCE, xycoords="axes fraction", textcoords="offset points", **place, **look)
     for one, own in ((axis.xaxis, maps.heads), (axis.yaxis, maps.layers)):
         ticks = index_ticks(len(own))
         middle = 0.5 if len(own) <= 12 else 0.0  # few cells: each tick sits on its cell's middle
@@ -275,7 +293,7 @@ def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale) -> Any:
 
 
 def panel_title(function: str) -> str:
-    """Return a panel's title. A mark for functions the model can't do would be added here."""
+    """Return a panel's title."""
     return _literal(function_title(function), 46)
 
 
@@ -312,7 +330,10 @@ def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
     if clipped:
         read.append(f"{clipped} of {sizes.size} values beyond the colour scale")
     read.append("head order inside a layer is arbitrary")
-    return ["; ".join(what) + ".", "; ".join(read) + "."]
+    parts = ["; ".join(what) + ".", "; ".join(read) + "."]
+    if set(unable_functions(atlas)) & set(maps.functions):
+        parts.append(f'"{AT_CHANCE}": it does not do this, as far as these items show (right answer against a foil).')
+    return parts
 
 
 def model_name(atlas: xr.Dataset) -> str:

@@ -4,7 +4,8 @@
    many heads hold half of the mass, how many lie below a stated threshold or have q < 0.05.
 2. Over the functions: how large and how spread the scores are, which maps are alike, which stand apart
    (`maps.contrast`), and which quarters of the layer x head grid are empty.
-3. How far that carries: probe beside text-only baseline, reliability, whether the model can do the function.
+3. How far that carries: probe beside controls, reliability, whether the model does the function. A function that
+   it does not do is marked wherever it is named.
 4. What the atlas has no numbers for is left out above and listed as not known.
 
 Statements (`statements`, `reach`) are plain text; `Findings.to_markdown` escapes them, so that labels from
@@ -13,19 +14,20 @@ data stay labels. This module measures nothing.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
 
-from headatlas.atlas import attribute, check_atlas
+from headatlas.atlas import attribute, check_atlas, unable_functions
+from headatlas.controls import CONTROLS
 from headatlas.errors import InputError
 from headatlas.findings.reach import Unknown as Unknown
-from headatlas.findings.reach import reach_findings, unknowns
+from headatlas.findings.reach import at_chance, flagged, reach_findings, unknowns
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
-from headatlas.findings.wording import escape, percent, plain, round_number
+from headatlas.findings.wording import escape, percent, plain, points, round_number
 from headatlas.maps import nice, pick_methods, take_maps, value_places, write_number
 from headatlas.methods.base import methods
 from headatlas.questions import function_title
@@ -53,10 +55,14 @@ class MethodFindings:
 
 @dataclass(frozen=True)
 class Findings:
-    """All findings of an atlas, one section a method. Iterating gives every `Finding`."""
+    """All findings of an atlas, one section a method. Iterating gives every `Finding`.
+
+    `unable` are the functions that the model does not do.
+    """
 
     model: str
     sections: tuple[MethodFindings, ...]
+    unable: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Finding]:
         return (finding for section in self.sections for finding in section.findings)
@@ -89,12 +95,14 @@ class Findings:
             }
             for s in self.sections
         ]
-        content = plain({"schema": 1, "model": self.model, "methods": sections})
+        content = plain({"schema": 2, "model": self.model, "unable": self.unable, "methods": sections})
         return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
-        """Return Markdown: a table over the functions and the statements. Text from data is escaped."""
+        """Return Markdown: tables and the statements. Text from data is escaped."""
         lines = [f"# Findings: {escape(self.model)}", ""]
+        if self.unable:
+            lines += [escape(at_chance(self.unable)), ""]
         for section in self.sections:
             lines += _section_markdown(section)
         return "\n".join(lines).rstrip() + "\n"
@@ -127,7 +135,7 @@ def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float |
     if isinstance(model, dict):
         model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
     sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))
-    return Findings(str(model) if model else "a model not named in the atlas", sections)
+    return Findings(str(model) if model else "a model not named in the atlas", sections, unable_functions(atlas))
 
 
 def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) -> MethodFindings:
@@ -136,7 +144,7 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
     largest = float(maps.mass.max())
     low = threshold or (nice(largest / 2, steps=(1.0, 2.0, 5.0), up=False) if largest else 1.0)
     view = View(atlas.sel({"method": method}), maps, low, value_places(largest))
-    each = [function_finding(view, i) for i in range(len(maps.functions))]
+    each = flagged(view, [function_finding(view, i) for i in range(len(maps.functions))])
     known = methods.get(method) if method in methods else None
     return MethodFindings(
         method=method,
@@ -163,7 +171,7 @@ def _section_markdown(section: MethodFindings) -> list[str]:
         f"{SIGN_TEXT[section.sign]}. A head is written L6H12: layer 6, head 12.",
         "",
     ]
-    lines += _table([f for f in section.findings if f.topic == "function"], section)
+    lines += _functions_table([f for f in section.findings if f.topic == "function"], section)
     for topic, heading in (
         ("maps", "Over the functions"),
         ("function", "Function by function"),
@@ -172,21 +180,33 @@ def _section_markdown(section: MethodFindings) -> list[str]:
         found = [f for f in section.findings if f.topic == topic]
         if found:
             lines += [f"### {heading}", "", *(f"- {escape(f.statement)}" for f in found), ""]
+    for one in section.findings:
+        if one.id == "controls":
+            lines += _controls_table(one)
+        elif one.id == "ability":
+            lines += _ability_table(one)
     lines += ["### What is not known", "", *(f"- {escape(u.statement)}" for u in section.unknown), ""]
     return lines
 
 
-def _table(found: list[Finding], section: MethodFindings) -> list[str]:
+def _rows(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Return a table as lines of Markdown."""
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return [lines[0], "|" + " --- |" * len(head), *lines[1:], ""]
+
+
+def _functions_table(found: list[Finding], section: MethodFindings) -> list[str]:
     """Return the table over functions."""
     places = value_places(max(f.numbers["largest"] for f in found))
     below = round_number(section.threshold)
     head = ["Function", "Peak head", "Value", "Interval", "Layers", "Their share", "Depth", "Heads for half"]
     head += [f"Below {below}", "q < 0.05"]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    rows = []
     for finding in found:
         n, title = finding.numbers, escape(function_title(finding.function or ""))
+        title += " (model at chance)" if n.get("unable") else ""
         if not n["largest"]:
-            lines.append(f"| {title} |" + " - |" * (len(head) - 1))
+            rows.append([title] + ["-"] * (len(head) - 1))
             continue
         peak, layers, low, high = n["peak"], n["layers"], n["peak"]["low"], n["peak"]["high"]
         known = low is not None and high is not None
@@ -202,5 +222,54 @@ def _table(found: list[Finding], section: MethodFindings) -> list[str]:
             percent(n["below_threshold"]),
             "-" if n["significant"] is None else str(n["significant"]),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return [*lines, ""]
+        rows.append(cells)
+    return _rows(head, rows)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else percent(value)
+
+
+def _range(low: float | None, high: float | None, write: Callable[[float], str] = percent) -> str:
+    return "-" if low is None or high is None else f"{write(low)} to {write(high)}"
+
+
+def _controls_table(finding: Finding) -> list[str]:
+    """Return the table of what tells the functions apart: the probe, and each thing on the questions' surface."""
+    n = finding.numbers
+    head = ["What is seen", "Held-out accuracy", "Interval", "The probe's excess", "Its interval"]
+    rows = [["nothing: the commonest function, always", _share(n["chance"]), "-", "-", "-"]]
+    for control, m in n["controls"].items():
+        excess = "-" if m["excess"] is None else points(m["excess"])
+        rows.append(
+            [
+                escape(CONTROLS.get(control, control)),
+                _share(m["accuracy"]),
+                _range(m["accuracy_low"], m["accuracy_high"]),
+                excess,
+                _range(m["excess_low"], m["excess_high"], points),
+            ]
+        )
+    probe, low, high = (n["probe_accuracy_overall" + end] for end in ("", "_low", "_high"))
+    if probe is not None:
+        rows.append(["activations (the probe)", _share(probe), _range(low, high), "-", "-"])
+    return _rows(head, rows)
+
+
+def _ability_table(finding: Finding) -> list[str]:
+    """Return the table of what the model does, function by function."""
+    n = finding.numbers
+    head = ["Function", "Reference preferred to a foil", "Interval", "Greedy answer is the reference", "Verdict"]
+    rows = []
+    for function, value in n["answer_accuracy"].items():
+        able = "not measured" if value is None else "better than chance"
+        rows.append(
+            [
+                escape(function_title(function)),
+                _share(value),
+                _range(n["answer_accuracy_low"][function], n["answer_accuracy_high"][function]),
+                _share(n["answer_exact"][function]),
+                "**the model does not do this**" if function in n["unable"] else able,
+            ]
+        )
+    return _rows(head, rows)

@@ -1,32 +1,36 @@
 """How far an atlas's numbers carry: statements on its controls, and what it has no numbers for.
 
-1. `reach_findings`: how many items, a probe's accuracy beside that of the words alone, the maps' reliability,
-   and which functions the model does at all. A statement whose numbers are missing is not made.
-2. `unknowns`: what is missing, as questions that stay open; always among them whether the heads are used.
+1. `reach_findings`: how many items, a probe's accuracy beside what the questions' surface gives away, the maps'
+   reliability, and which functions the model does at all. A statement whose numbers are missing is not made.
+2. `flagged` and `at_chance` say of a function that the model does not do it (the atlas's ``unable``).
+3. `unknowns`: what is missing, as questions that stay open; always among them whether the heads are used.
 
 This module does not know what the maps look like.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from headatlas.atlas import CHANCE, unable_functions
+from headatlas.controls import CONTROLS, TEXT_CONTROLS
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, points, span
 from headatlas.maps import RELIABLE
 from headatlas.questions import function_title
 
-CHANCE = 0.5
-"""Share of items in which a model that can't do a function finds the reference answer likelier than a foil."""
+ENDS = ("", "_low", "_high")
+PROBE = ("probe_accuracy_overall", "probe_accuracy_overall_low", "probe_accuracy_overall_high")
 MISSING = (
     ("ci_low", "interval", "How sure a single head's value is: the atlas has no intervals."),
     ("q_value", "chance", "Which heads differ from chance: the atlas has no q-values."),
     ("depth_low", "depth_interval", "How sure the depths are: the atlas has no intervals for them."),
     ("reliability", "reliability", "Whether a second set of questions would rank the heads the same: "
      "the atlas has no reliability."),
-    ("text_accuracy_overall", "text_baseline", "Whether wording alone would tell the functions apart: "
-     "the atlas has no text-only baseline."),
+    ("control_accuracy_overall", "controls", "Whether wording alone would tell the functions apart: "
+     "the atlas has no controls."),
     ("answer_accuracy", "ability", "Whether the model can do these functions: "
      "the atlas has no answer accuracy."),
     ("n_items", "items", "On how many items the maps rest."),
@@ -45,7 +49,7 @@ class Unknown:
 
 def reach_findings(view: View) -> list[Finding]:
     """Return how far the numbers carry."""
-    return [*_items(view), *_text_baseline(view), *_reliability(view), *_ability(view)]
+    return [*_items(view), *_controls(view), *_reliability(view), *_ability(view)]
 
 
 def _items(view: View) -> list[Finding]:
@@ -58,40 +62,91 @@ def _items(view: View) -> list[Finding]:
     return [Finding("items", view.maps.method, "reach", text, {"functions": counts})]
 
 
-def _text_baseline(view: View) -> list[Finding]:
-    """Return the probe's accuracy beside that of a classifier that sees only the words."""
-    keys = ("probe_accuracy_overall", "text_accuracy_overall", "excess_over_text")
-    numbers = {n + end: view.number(n + end) for n in keys for end in ("", "_low", "_high")}
-    probe, text_only, excess = (numbers[n] for n in keys)
+def _controls(view: View) -> list[Finding]:
+    """Return the probe's accuracy beside that of the classifiers that see only the questions' surface."""
+    probe, low, high = (view.number(name) for name in PROBE)
+    controls = _control_numbers(view)
+    known = {c: n for c, n in controls.items() if n["accuracy"] is not None}
+    texts = [(n["accuracy"], c) for c, n in known.items() if c in TEXT_CONTROLS]
+    numbers: dict[str, Any] = {
+        **dict(zip(PROBE, (probe, low, high), strict=True)),
+        "chance": _commonest(view),
+        "controls": controls,
+        "strongest_text": max(texts)[1] if texts else None,
+    }
+    surface = names([f"{_seen(c)} {_with_range(n)}" for c, n in known.items()])
+    chance = "" if numbers["chance"] is None else f"always naming the commonest function: {percent(numbers['chance'])}."
     if probe is None:
-        return []
+        if not known:
+            return []
+        text = f"On this question set the surface alone names the function of held-out items (95% intervals): {surface}"
+        text += f"; {chance}" if chance else "."
+    else:
+        text = f"The probe names the function of {percent(probe)}{interval(low, high, percent)} of held-out items"
+        text += f"; {chance}" if chance else "."
+        if known:
+            text += f" Classifiers that see only the questions' surface (95% intervals): {surface}."
+            text += _excess(numbers)
+    if unread := [_seen(c) for c in controls if c not in known]:
+        text += f" Not measured, since there is no word to read: {names(unread)}."
+    return [Finding("controls", view.maps.method, "reach", text, numbers)]
 
-    def with_interval(name: str) -> str:
-        value = numbers[name]
-        assert value is not None
-        return percent(value) + interval(numbers[name + "_low"], numbers[name + "_high"], percent)
 
-    text = f"The probe names the function of {with_interval(keys[0])} of held-out items."
-    if text_only is not None:
-        text += f" A classifier that sees only the words: {with_interval(keys[1])}."
+def _commonest(view: View) -> float | None:
+    """Return the share of the commonest function: what naming it always gets right."""
     counts = [view.number("n_items", f) for f in view.maps.functions]
     known = [n for n in counts if n is not None]
-    chance = max(known) / sum(known) if known and len(known) == len(counts) else None
-    numbers["chance"] = chance
-    if chance is not None:
-        text += f" Always naming the commonest function: {percent(chance)}."
-    if excess is not None:
-        low, high = numbers["excess_over_text_low"], numbers["excess_over_text_high"]
-        text += f" The excess over the words is {points(excess)}{interval(low, high, points)}: "
-        text += _verdict(low, numbers["probe_accuracy_overall_low"], chance, text_only)
-    return [Finding("text_baseline", view.maps.method, "reach", text, numbers)]
+    return max(known) / sum(known) if known and len(known) == len(counts) else None
+
+
+def _control_numbers(view: View) -> dict[str, dict[str, Any]]:
+    """Return every control's accuracy and the probe's excess over it, with intervals."""
+    if "control_accuracy_overall" not in view.data:
+        return {}
+    found: dict[str, dict[str, Any]] = {}
+    for control in (str(c) for c in np.atleast_1d(view.data["control"].values)):
+        one = replace(view, data=view.data.sel(control=control))
+        found[control] = {"accuracy" + end: one.number("control_accuracy_overall" + end) for end in ENDS}
+        found[control] |= {"excess" + end: one.number("excess" + end) for end in ENDS}
+    return found
+
+
+def _seen(control: str) -> str:
+    """Return what a control sees, in words."""
+    return CONTROLS.get(control, control)
+
+
+def _with_range(numbers: dict[str, Any]) -> str:
+    """Return a control's accuracy with its interval."""
+    value, low, high = (numbers["accuracy" + end] for end in ENDS)
+    return percent(value) + ("" if low is None or high is None else f" ({percent(low)} to {percent(high)})")
+
+
+def _excess(numbers: dict[str, Any]) -> str:
+    """Return sentences on the probe's excess over the strongest text, and over what else it is not shown to beat."""
+    controls, strongest = numbers["controls"], numbers["strongest_text"]
+    text = ""
+    if strongest is not None and (found := controls[strongest])["excess"] is not None:
+        low, high = found["excess_low"], found["excess_high"]
+        text += f" The excess over {_seen(strongest)}, the strongest of the texts, is {points(found['excess'])}"
+        text += f"{interval(low, high, points)}: "
+        text += _verdict(low, numbers["probe_accuracy_overall_low"], numbers["chance"], found["accuracy"])
+    more = [
+        f"{_seen(c)}, {points(n['excess'])}{interval(n['excess_low'], n['excess_high'], points)}"
+        for c, n in controls.items()
+        if c != strongest and n["excess"] is not None and (n["excess_low"] is None or n["excess_low"] <= 0)
+    ]
+    return text + (f" No excess is shown over: {'; '.join(more)}." if more else "")
 
 
 def _verdict(low: float | None, probe_low: float | None, chance: float | None, text_only: float | None) -> str:
     """Return what an excess over the words shows, which is little where neither beats naming one function."""
+    weak = chance is not None and probe_low is not None and probe_low <= chance
     if low is None or low <= 0:
+        if weak:
+            return "no excess is shown, and the probe is not shown to beat chance, so these maps may show nothing."
         return "no excess is shown, so these maps may show wording rather than function."
-    if chance is not None and probe_low is not None and probe_low <= chance:
+    if weak:
         return "but the probe is not shown to beat chance, so these maps may show nothing."
     if chance is not None and text_only is not None and text_only < chance:
         return (
@@ -133,8 +188,7 @@ def _ability(view: View) -> list[Finding]:
     known = {f: v for f, v in numbers["answer_accuracy"].items() if v is not None}
     if not known:
         return []
-    low = {f: numbers["answer_accuracy_low"][f] for f in known}
-    unable = [f for f, v in known.items() if (low[f] if low[f] is not None else v) <= CHANCE]
+    unable = [f for f in unable_functions(view.data) if f in known]
     share = span([100 * v for v in known.values()], "%")
     text = (
         f"The model finds the reference answer likelier than a foil (another passage's answer to a like question) on "
@@ -147,6 +201,34 @@ def _ability(view: View) -> list[Finding]:
         listed = names([f"{function_title(f)} ({percent(known[f])})" for f in unable])
         text += f" No better than chance: {listed}. The model does not do this, so such maps can't show how it does."
     return [Finding("ability", view.maps.method, "reach", text, {**numbers, "unable": unable})]
+
+
+def flagged(view: View, found: Sequence[Finding]) -> list[Finding]:
+    """Return the findings on single functions, those that the model does not do marked as such."""
+    if "unable" not in view.data:
+        return list(found)
+    out, unable = [], unable_functions(view.data)
+    for finding in found:
+        text = finding.statement
+        if finding.function in unable:
+            value, low, high = (view.number("answer_accuracy" + end, finding.function) for end in ENDS)
+            text += " The model does not do this, as far as these items show"
+            if value is not None:
+                text += f": it finds the reference answer likelier than a foil on {percent(value)} of the items"
+                text += f"{interval(low, high, percent)}, and chance is {percent(CHANCE)}"
+            text += "."
+        numbers = {**finding.numbers, "unable": finding.function in unable}
+        out.append(replace(finding, statement=text, numbers=numbers))
+    return out
+
+
+def at_chance(functions: Sequence[str]) -> str:
+    """Return one line that names the functions the model does not do, or nothing."""
+    if not functions:
+        return ""
+    listed = names([" ".join(function_title(f).split()) for f in functions])
+    told = "The model does not do this, as far as these items show, so such maps can't show how it does."
+    return f"Model at chance: {listed}. {told}"
 
 
 def unknowns(view: View, reads: str | None) -> tuple[Unknown, ...]:

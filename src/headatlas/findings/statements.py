@@ -59,7 +59,7 @@ class Finding:
     ----------
     id
         Stable: "function.<function>", "scale", "spread", "alike", "apart", "regions", "negative",
-        "text_baseline", "reliability", "ability".
+        "controls", "reliability", "ability".
     topic
         "maps" (over all functions), "function" (one of them) or "reach" (how far the numbers carry).
     statement

@@ -33,6 +33,7 @@ from headatlas.models.architectures import (
     head_shape,
     projections,
     text_config,
+    walk,
 )
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
@@ -80,6 +81,8 @@ class HeadModel:
         Longest prompt in tokens.
     unpacked
         Why prompts are run one at a time instead of packed as token trees; None when they are packed.
+    unsplit
+        Why the answer's positions can't be run apart from their prompt (`models.block`); None when they can.
 
     Raises
     ------
@@ -97,6 +100,7 @@ class HeadModel:
     head_dim: int = field(init=False)
     context: int = field(init=False)
     unpacked: str | None = field(init=False)
+    unsplit: str | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.model.eval()
@@ -110,7 +114,11 @@ class HeadModel:
         self._text_config = text_config(config, self._architecture)
         self.context = int(getattr(self._text_config, "max_position_embeddings", 0) or 1 << 30)
         self._projections = list(projections(self.model, self._architecture))
+        self._layers = walk(self.model, self._architecture.layers)
         self.unpacked = exact_when_packed(config, self._architecture)
+        self.unsplit = self.unpacked
+        if not getattr(self.model, "_supports_attention_backend", False):
+            self.unsplit = f"{type(self.model).__name__} computes attention in its own code"
         self.prove()
 
     def __repr__(self) -> str:
@@ -162,6 +170,56 @@ class HeadModel:
                 handle = self._projections[layer].register_forward_pre_hook(hook)
                 stack.callback(handle.remove)
             yield
+
+    @contextmanager
+    def _on_layers(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+        """Replace the hidden states that go into decoder layers: ``functions[layer](hidden)``."""
+        with ExitStack() as stack:
+            for layer, function in functions.items():
+
+                def hook(
+                    _module: nn.Module,
+                    args: tuple[Any, ...],
+                    kwargs: dict[str, Any],
+                    function: Callable[[Tensor], Tensor] = function,
+                ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+                    if args:
+                        return (function(args[0]), *args[1:]), kwargs
+                    return args, {**kwargs, "hidden_states": function(kwargs["hidden_states"])}
+
+                handle = self._layers[layer].register_forward_pre_hook(hook, with_kwargs=True)
+                stack.callback(handle.remove)
+            yield
+
+    @contextmanager
+    def _on_output(self, found: list[Tensor]) -> Iterator[None]:
+        """Append to `found` the hidden states that go into the output layer, and run that for one token only."""
+
+        def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            found.append(args[0])
+            return (args[0][:1, :1], *args[1:])
+
+        handle = self.model.get_output_embeddings().register_forward_pre_hook(hook)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _logits_of(self, hidden: Float[Tensor, "*position width"]) -> Float[Tensor, "*position vocab"]:
+        """Return the logits of hidden states that `_on_output` found, as the model makes them."""
+        logits = self.model.get_output_embeddings()(hidden)
+        if scale := getattr(self._text_config, "logits_scaling", None):
+            logits = logits / scale
+        if cap := getattr(self._text_config, "final_logit_softcapping", None):
+            logits = torch.tanh(logits / cap) * cap
+        return logits
+
+    def _window(self, layer: int) -> int | None:
+        """Return how many positions back a layer attends, itself included; None without a limit."""
+        window = getattr(self._text_config, "sliding_window", None)
+        if self._architecture.masks == "by_layer_type":
+            return window if self._text_config.layer_types[layer] == "sliding_attention" else None
+        return window
 
     def split_heads(self, x: Tensor) -> Z:
         """Reshape a projection's input (…, n_heads * head_dim) to (…, n_heads, head_dim); a view."""
@@ -307,8 +365,8 @@ class HeadModel:
         kinds = set(self._text_config.layer_types)
         return {kind: additive(window if kind == "sliding_attention" else None) for kind in kinds}
 
-    def _logits(self, tree: TokenTree, nodes: Int[np.ndarray, " n"]) -> Float[Tensor, "n vocab"]:
-        """Run a tree; return the logits at `nodes`, float32.
+    def _logits(self, tree: TokenTree, nodes: Int[np.ndarray, " n"], *, cache: Any = None) -> Float[Tensor, "n vocab"]:
+        """Run a tree; return the logits at `nodes`, float32. A transformers `cache` keeps keys and values.
 
         Trees are padded to few distinct lengths: the kernels keep memory for every shape they meet.
         """
@@ -320,7 +378,8 @@ class HeadModel:
             inputs["attention_mask"] = self._mask(tree)
         asked = np.pad(nodes, (0, _padded(len(nodes)) - len(nodes)), mode="edge")
         keep = torch.from_numpy(asked).to(self.device)
-        return self.model(**inputs, use_cache=False, logits_to_keep=keep).logits[0, : len(nodes)].float()
+        out = self.model(**inputs, past_key_values=cache, use_cache=cache is not None, logits_to_keep=keep)
+        return out.logits[0, : len(nodes)].float()
 
     @torch.inference_mode()
     def capture(self, prompts: Sequence[Prompt]) -> Captured:

@@ -1,0 +1,105 @@
+"""What the commands share: options, messages on stderr, progress. Nothing heavy is imported here."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headatlas.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Model = Annotated[str, typer.Option("--model", "-m", help="Built-in name, folder, .gguf file or Hub id.")]
+Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
+Template = Annotated[str, typer.Option(help="How a step is put to the model: short or published.")]
+Tokens = Annotated[str, typer.Option(help="Which answer tokens count: all, content, first or last.")]
+Source = Annotated[str, typer.Argument(help="Named set, file, data set's folder or Hub id.")]
+Split = Annotated[str | None, typer.Option(help="Only the questions of this split.")]
+Column = Annotated[
+    list[str] | None, typer.Option(help="For tables, NAME=COLUMN, or NAME==VALUE for all rows; may be repeated.")
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first N main questions.")]
+Seed = Annotated[int, typer.Option(help="The one seed.")]
+
+
+def check_names(names: list[str], template: str, tokens: str, answers: str) -> None:
+    """Refuse bad names before the model is loaded."""
+    from headatlas.methods.base import methods
+    from headatlas.prompts import check_token_choice, templates
+
+    for name in names:
+        methods.get(name)
+    templates.get(template)
+    check_token_choice(tokens)
+    if answers not in ("reference", "generated"):
+        raise InputError(f"Unknown answers '{answers}'. Give reference or generated.")
+
+
+def read_columns(given: list[str] | None) -> dict[str, str]:
+    """Return the mapping that --column NAME=COLUMN options give."""
+    columns = {}
+    for text in given or []:
+        ours, sign, column = text.partition("=")
+        if not sign or not ours.strip() or not column:
+            raise InputError(f"--column '{text}' is no mapping. Give NAME=COLUMN, e.g. --column answer=target.")
+        if ours.strip() in columns:
+            raise InputError(f"--column {ours.strip()} is given twice.")
+        columns[ours.strip()] = column
+    return columns
+
+
+def printable(text: str) -> str:
+    """Show control characters instead of obeying them."""
+    return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def console() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+class progress:
+    """A rich progress bar on stderr with rate and time left, one line a stage."""
+
+    def __enter__(self) -> Any:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bar = Progress(
+            TextColumn("{task.description:<20}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console(),
+        )
+        self._tasks: dict[str, Any] = {}
+        return self.report
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        self._bar.start()  # not before: an error that comes first stays alone on its line
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")
+        task = self._bar.tasks[self._tasks[stage]]
+        rate = f"{task.speed:.1f}/s" if task.speed and total > 1 else ""
+        self._bar.update(self._tasks[stage], completed=done, total=total, rate=rate)
+
+    def __exit__(self, *exc: Any) -> None:
+        if self._tasks:
+            self._bar.stop()

@@ -1,0 +1,351 @@
+"""The tokens that change, run on their own: every ablated variant of a step, or a gradient, for little.
+
+1. The prompts run once, packed as a token tree, and leave their keys and values (`Block`). The positions that
+   predict the answers' tokens are the *block*; before them nothing changes when z is replaced at them.
+2. The block runs again as a batch of rows (`Block.run`): row 0 is the model as it is. Before the layer it edits, a
+   variant does not differ from row 0, so that layer's variants join the batch there, as copies of row 0, and get
+   their z replaced at the layer's projection. All rows attend to the same keys of the prompt, which are never
+   copied, and to their own keys in the block.
+3. `Block.read` turns the last hidden states of all rows into what is asked of them: the answers' log-probabilities,
+   the divergence from row 0, the logit difference between answer and foil.
+
+The cost of all heads of a step is that of (heads x (layers + 1) / 2) x answer tokens, not of a prompt a head.
+It does not know what z is replaced by, nor how results are averaged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from headatlas.models.tree import TokenTree, pack
+from headatlas.prompts import Prompt
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+Positions = Literal["answer", "all"]
+METRICS = ("logprob", "total", "kl", "logit_diff")
+"""What is read of a row and a step: the mean and the total log-probability of the reference answer's tokens (nats),
+the mean over them of KL(row 0 || row) (nats), and the logit of the answer's minus that of the foil's token where the
+two first differ (NaN without a foil)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the block's tokens that see the same prompt: a step's own, or the whole tree."""
+
+    at: slice
+    path: Int[Tensor, " seen"]
+    """Nodes of the prompts' tree that they attend to."""
+    within: Bool[Tensor, "token token"]
+    """Which of the part's tokens (row) attends to which (column)."""
+    distance: Int[Tensor, "token seen"]
+    """How many positions back each seen node lies."""
+    distance_within: Int[Tensor, "token token"]
+
+
+@dataclass(frozen=True)
+class Variants:
+    """The rows that join the batch at one layer: which head each replaces, and by what.
+
+    Attributes
+    ----------
+    heads
+        The head of each row, (row,).
+    z
+        What replaces it at the block's tokens, (row, token, head_dim), or anything that broadcasts to it.
+    """
+
+    heads: Int[Tensor, " row"]
+    z: Float[Tensor, "*row_token head_dim"]
+
+
+class Block:
+    """The answer positions of some prompts, with the keys and values of all that comes before them.
+
+    Parameters
+    ----------
+    model
+        The model.
+    prompts
+        Steps; those of one main question share their prompt.
+    positions
+        "answer": the block is the positions that predict the reference answers' tokens. "all": it is every position
+        up to them, so nothing is shared with a prompt that stays as it is.
+
+    Attributes
+    ----------
+    tokens, depth
+        Token id and position of the block's tokens, (token,).
+    owner
+        Which prompt each token belongs to, (token,); 0 throughout for positions "all".
+    predicting
+        For every prompt, the block's tokens that predict its answer, (answer,).
+    targets
+        For every prompt, its answer's token ids, (answer,).
+    """
+
+    def __init__(self, model: "HeadModel", prompts: Sequence[Prompt], *, positions: Positions = "answer") -> None:
+        self.model, self.prompts = model, tuple(prompts)
+        self.targets = [torch.from_numpy(p.answer_tokens.astype(np.int64)).to(model.device) for p in prompts]
+        self._keys: list[Tensor] = []
+        self._values: list[Tensor] = []
+        if positions == "answer":
+            self._from_answers()
+        else:
+            self._from_everything()
+
+    def _from_answers(self) -> None:
+        tree = pack([p.tokens[: p.answer_start - 1] for p in self.prompts])
+        if len(tree):
+            self._remember(tree)
+        lengths = [len(p.answer_tokens) for p in self.prompts]
+        ends = np.cumsum([0, *lengths])
+        own = [p.tokens[p.answer_start - 1 : -1] for p in self.prompts]
+        self._place(np.concatenate(own), np.concatenate([p.predicting for p in self.prompts]))
+        self.owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(self.model.device)
+        spans = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+        self.predicting = [torch.arange(s.start, s.stop, device=self.model.device) for s in spans]
+        self._parts = [
+            self._part(span, path, tree.depth, np.tri(span.stop - span.start, dtype=bool))
+            for span, path in zip(spans, tree.paths, strict=True)
+        ]
+
+    def _from_everything(self) -> None:
+        tree = pack([p.tokens[:-1] for p in self.prompts])
+        self._place(tree.tokens, tree.depth)
+        self.owner = torch.zeros(len(tree), dtype=torch.long, device=self.model.device)
+        self.predicting = [
+            torch.from_numpy(path[p.answer_start - 1 :]).to(self.model.device)
+            for p, path in zip(self.prompts, tree.paths, strict=True)
+        ]
+        nothing = np.empty(0, np.int64)
+        self._parts = [self._part(slice(0, len(tree)), nothing, nothing, tree.mask().numpy())]
+
+    def _place(self, tokens: np.ndarray, depth: np.ndarray) -> None:
+        self.tokens = torch.from_numpy(tokens.astype(np.int64)).to(self.model.device)
+        self.depth = torch.from_numpy(depth.astype(np.int64)).to(self.model.device)
+
+    def _part(self, at: slice, path: np.ndarray, depth: np.ndarray, within: np.ndarray) -> Part:
+        device, own = self.model.device, self.depth[at]
+        seen = torch.from_numpy(depth[path].astype(np.int64)).to(device)
+        return Part(
+            at,
+            torch.from_numpy(path).to(device),
+            torch.from_numpy(within).to(device),
+            own[:, None] - seen,
+            own[:, None] - own,
+        )
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @torch.no_grad()
+    def _remember(self, tree: TokenTree) -> None:
+        """Run the prompts once and keep every layer's keys and values, (kv_head, node, head_dim)."""
+        from transformers import DynamicCache
+
+        cache = DynamicCache()
+        self.model._logits(tree, np.array([0]), cache=cache)
+        self._keys = [layer.keys[0] for layer in cache.layers]
+        self._values = [layer.values[0] for layer in cache.layers]
+
+    # -- running ------------------------------------------------------------------------------------
+
+    def run(self, variants: Mapping[int, Variants] | None = None) -> Float[Tensor, "row token width"]:
+        """Run the block; return the hidden states that the output layer reads.
+
+        Parameters
+        ----------
+        variants
+            Layer -> the rows that join there.
+
+        Returns
+        -------
+        torch.Tensor
+            Row 0 is the model as it is; the variants follow, by layer and in their order.
+        """
+        variants = variants or {}
+        hidden: list[Tensor] = []
+        size = len(self)
+        mask: Any = torch.zeros(1, 1, size, size, dtype=self.model.dtype, device=self.model.device)
+        if self.model._architecture.masks == "by_layer_type":
+            mask = dict.fromkeys(set(self.model._text_config.layer_types), mask)
+        with ExitStack() as stack:
+            stack.enter_context(self._attention())
+            stack.enter_context(self.model._on_output(hidden))
+            stack.enter_context(self.model._on_layers({i: _joining(len(v.heads)) for i, v in variants.items()}))
+            stack.enter_context(self.model._on_z({i: self._replacing(v) for i, v in variants.items()}))
+            self.model.model(
+                input_ids=self.tokens[None], position_ids=self.depth[None], attention_mask=mask, use_cache=False
+            )
+        return hidden[0]
+
+    def _replacing(self, joined: Variants) -> Any:
+        def replace(x: Tensor) -> Tensor:
+            z = self.model.split_heads(x)
+            rows = torch.arange(len(z) - len(joined.heads), len(z), device=x.device)
+            z = z.clone() if torch.is_grad_enabled() else z
+            z[rows, :, joined.heads] = joined.z.to(z.dtype)
+            return z.reshape(x.shape)
+
+        return replace
+
+    @contextmanager
+    def _attention(self) -> Iterator[None]:
+        """Let the model's attention see the prompt's keys beside the block's own."""
+        from transformers import AttentionInterface
+
+        name, config = "headatlas_block", self.model._text_config
+        before = config._attn_implementation
+        AttentionInterface.register(name, self._attend)
+        config._attn_implementation = name
+        try:
+            yield
+        finally:
+            config._attn_implementation = before
+
+    def _attend(
+        self,
+        module: Any,
+        query: Float[Tensor, "row head token head_dim"],
+        key: Float[Tensor, "row kv_head token head_dim"],
+        value: Float[Tensor, "row kv_head token head_dim"],
+        attention_mask: Any,
+        *,
+        scaling: float | None = None,
+        softcap: float | None = None,
+        **_: Any,
+    ) -> tuple[Float[Tensor, "row token head head_dim"], None]:
+        """Attend part by part; the signature is that of transformers' attention functions."""
+        layer = module.layer_idx
+        query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+        window = self.model._window(layer)
+        out = [
+            _attend_part(
+                query[:, :, part.at],
+                key[:, :, part.at],
+                value[:, :, part.at],
+                self._keys[layer][:, part.path] if len(part.path) else None,
+                self._values[layer][:, part.path] if len(part.path) else None,
+                part,
+                softcap,
+                window,
+            )
+            for part in self._parts
+        ]
+        return torch.cat(out, dim=1), None
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    def read(
+        self, hidden: Float[Tensor, "row token width"], *, base: "Base", rows: int = 64
+    ) -> Float[np.ndarray, "row prompt metric"]:
+        """Return the `METRICS` of every row and prompt, `rows` rows at a time."""
+        return torch.cat([self._read(part, base) for part in hidden.split(rows)]).cpu().numpy()
+
+    def base(self, hidden: Float[Tensor, "1 token width"]) -> "Base":
+        """Return what the other rows are compared with, from row 0."""
+        asked, where = torch.unique(torch.cat(self.predicting), return_inverse=True)
+        logits = wide(self.model._logits_of(hidden[0, asked]))
+        return Base(asked, list(where.split([len(t) for t in self.targets])), torch.log_softmax(logits, -1))
+
+    def _read(self, hidden: Float[Tensor, "row token width"], base: "Base") -> Float[Tensor, "row prompt metric"]:
+        logits = wide(self.model._logits_of(hidden[:, base.asked]))
+        norm = torch.logsumexp(logits, -1)
+        # KL(p || q) = sum p log p - sum p logit_q + log Z_q
+        p = base.logp.exp()
+        kl = (p * base.logp).sum(-1) - torch.einsum("rtv,tv->rt", logits, p) + norm
+        out = []
+        for prompt, targets, at in zip(self.prompts, self.targets, base.where, strict=True):
+            total = (logits[:, at, targets] - norm[:, at]).sum(-1)
+            difference = torch.full_like(total, float("nan"))
+            if (k := _first_difference(prompt)) is not None:
+                difference = logits[:, at[k], targets[k]] - logits[:, at[k], int(prompt.foil[k])]
+            out.append(torch.stack([total / len(targets), total, kl[:, at].mean(-1), difference], -1))
+        return torch.stack(out, 1)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What row 0 says: the tokens asked of, each prompt's among them, their log-probabilities."""
+
+    asked: Int[Tensor, " asked"]
+    where: list[Int[Tensor, " answer"]]
+    logp: Float[Tensor, "asked vocab"]
+
+
+def _joining(n: int) -> Any:
+    """Return a function that adds n copies of row 0 to a layer's input."""
+
+    def join(hidden: Tensor) -> Tensor:
+        return torch.cat([hidden, hidden[:1].expand(n, -1, -1)])
+
+    return join
+
+
+def _first_difference(prompt: Prompt) -> int | None:
+    """Return the index of the first token in which the answer and the foil differ, if one is in both."""
+    n = min(len(prompt.foil), len(prompt.answer_tokens))
+    differ = np.flatnonzero(prompt.foil[:n] != prompt.answer_tokens[:n])
+    return int(differ[0]) if len(differ) else None
+
+
+def _attend_part(
+    query: Float[Tensor, "row head token head_dim"],
+    key: Float[Tensor, "row kv_head token head_dim"],
+    value: Float[Tensor, "row kv_head token head_dim"],
+    seen_key: Float[Tensor, "kv_head seen head_dim"] | None,
+    seen_value: Float[Tensor, "kv_head seen head_dim"] | None,
+    part: Part,
+    softcap: float | None,
+    window: int | None,
+) -> Float[Tensor, "row token head head_dim"]:
+    """Attend to the prompt's nodes and to the part's own tokens, with one softmax over both.
+
+    The prompt's share is one product a KV head for all rows, so its keys are read once.
+    """
+    rows, heads, tokens, dim = query.shape
+    kv_heads = key.shape[1]
+    group = heads // kv_heads
+    inside = part.within if window is None else part.within & (part.distance_within < window)
+    own = query.reshape(rows, kv_heads, group * tokens, dim) @ key.transpose(-1, -2)
+    own = _capped(own, softcap).unflatten(2, (group, tokens)).masked_fill(~inside, -torch.inf)
+    top = own.amax(-1, keepdim=True)
+    if seen_key is None or seen_value is None:
+        weight = torch.exp(own - top)
+        total = weight.sum(-1, keepdim=True)
+        mixed = (weight.to(value.dtype).flatten(2, 3) @ value).unflatten(2, (group, tokens))
+    else:
+        asked = query.reshape(rows, kv_heads, group * tokens, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
+        far = _capped(asked @ seen_key.transpose(-1, -2), softcap)
+        if window is not None:
+            far = far.unflatten(1, (-1, tokens)).masked_fill(part.distance >= window, -torch.inf).flatten(1, 2)
+        far_top = far.amax(-1).unflatten(1, (rows, group, tokens)).transpose(0, 1)[..., None]
+        top = torch.maximum(top, far_top).detach()
+        flat = top.transpose(0, 1).reshape(kv_heads, -1, 1)
+        far = torch.exp(far - flat) if torch.is_grad_enabled() else far.sub_(flat).exp_()
+        weight = torch.exp(own - top)
+        far_total = far.sum(-1).unflatten(1, (rows, group, tokens)).transpose(0, 1)[..., None]
+        total = weight.sum(-1, keepdim=True) + far_total
+        far_mixed = (far.to(value.dtype) @ seen_value).unflatten(1, (rows, group, tokens)).transpose(0, 1)
+        mixed = (weight.to(value.dtype).flatten(2, 3) @ value).unflatten(2, (group, tokens)) + far_mixed
+    return (mixed / total.to(mixed.dtype)).permute(0, 3, 1, 2, 4).reshape(rows, tokens, heads, dim)
+
+
+def _capped(scores: Tensor, softcap: float | None) -> Tensor:
+    """Return attention scores in float32 at least, soft-capped where the model does so."""
+    scores = wide(scores)
+    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return `x` in float32, or as it is in float64."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,249 @@
+"""Building questions after a kill, a restart or a change: nothing is asked twice, nobody's file is written over."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from headatlas.errors import InputError, RunError
+from tests.built import QUESTIONS, build, make, read, report_of, run, timeless, write_source
+from tests.faulty_server import FaultyServer
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_source(tmp_path / "bench.jsonl")
+
+
+@pytest.fixture
+def one(tmp_path):
+    path = tmp_path / "one.txt"
+    path.write_text(QUESTIONS[0] + "\n")
+    return path
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "made" / "steps.jsonl"
+
+
+def start(source, server, out, *options):
+    command = ["questions", "build", source, "--endpoint", server.url, "--model", "m", "--out", out, *options]
+    return subprocess.Popen(
+        [sys.executable, "-m", "headatlas.cli", *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def test_killed_and_started_again_it_asks_nothing_twice(source, out):
+    def fault(number, body):
+        return "hang" if 4 <= number < 7 else None
+
+    with FaultyServer(fault=fault) as server:
+        process = start(source, server, out, "--workers", 3)
+        for _ in range(3):  # now all three workers wait; all that was answered before is in the journal
+            assert server.held.acquire(timeout=30)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL and not out.exists()
+        held = {json.dumps(body["messages"]) for body in server.requests[4:7]}
+        assert build(source, server, out)[0] == 0
+        times = {}
+        for body in server.requests:
+            times[json.dumps(body["messages"])] = times.get(json.dumps(body["messages"]), 0) + 1
+    assert len(times) == 16
+    assert {text for text, n in times.items() if n > 1} == held, "only what was under way is asked again"
+    report = report_of(out)
+    assert report["requests"]["sent"] == 19 and report["tokens"]["estimated"] == 3, "and counted as if it was billed"
+    with FaultyServer() as calm:
+        whole = out.with_name("whole.jsonl")
+        assert build(source, calm, whole)[0] == 0
+    for mine, other in zip(timeless(read(out)), timeless(read(whole)), strict=True):
+        assert mine["steps"] == other["steps"] and mine["id"] == other["id"]
+
+
+def test_ctrl_c_ends_it_at_once(source, out):
+    with FaultyServer(fault=lambda number, body: "hang") as server:
+        process = start(source, server, out)
+        assert server.held.acquire(timeout=30)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130 and b"The same command continues where it was." in err
+
+
+def test_the_same_command_again_asks_nothing_and_writes_the_same(source, out):
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        before = {p.name: p.read_bytes() for p in out.parent.iterdir()}
+    code, stdout, err = build(source, server, out)
+    assert code == 0, f"the server is gone, and not needed: {err}"
+    assert {p.name: p.read_bytes() for p in out.parent.iterdir()} == before
+    assert stdout.startswith("8 of 8 questions")
+
+
+def test_questions_added_to_the_source_are_the_only_ones_asked(source, out):
+    with FaultyServer() as server:
+        assert build(source, server, out, "--limit", 5)[0] == 0
+        assert len(server.requests) == 10
+        assert build(source, server, out)[0] == 0
+        assert len(server.requests) == 16
+    assert len(read(out)) == 8
+
+
+def test_the_same_question_twice_is_asked_once(tmp_path, out):
+    path = tmp_path / "twice.txt"
+    path.write_text("How many?\nHow many?\n")
+    with FaultyServer(fault=lambda number, body: time.sleep(0.1)) as server:
+        make(server, path, out, workers=2)
+        assert len(server.requests) == 2
+    assert [r["id"] for r in read(out)] == ["twice-0001", "twice-0002"]
+
+
+def test_an_answer_that_was_cut_off_is_asked_again_with_more_room(one, out):
+    with FaultyServer(["cut"]) as server:
+        with pytest.raises(RunError, match=r"no usable reply in 1 reply.*was cut off at 100 tokens"):
+            make(server, one, out, repairs=0, allowance=100)
+        with pytest.raises(RunError, match="no usable reply"):
+            make(server, one, out, repairs=0, allowance=100)
+        assert len(server.requests) == 1
+        make(server, one, out, repairs=0, allowance=200)
+    assert len(server.requests) == 3 and len(read(out)) == 1
+
+
+def test_a_line_that_a_kill_cut_is_taken_off(source, out):
+    journal = out.with_suffix(".journal")
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        lines = journal.read_bytes().splitlines(keepends=True)
+        last = max(i for i, line in enumerate(lines) if b'"kind": "answer"' in line)
+        journal.write_bytes(b"".join(lines[:last]) + lines[last][:-20])
+        out.unlink()
+        out.with_suffix(".report.json").unlink()
+        assert build(source, server, out)[0] == 0
+        assert len(server.requests) == 17, "the answer in the cut line, and no other"
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("line", "damage", "message"),
+    [
+        (3, b'{"kind": "answer"}\n', "line 4: damaged (KeyError). Take the line out"),
+        (3, b"\x00\x00\n", "line 4: damaged (UnicodeDecodeError)"),
+        (0, b'{"kind": "notes"}\n', "is no journal of a build by this version. Give another --out."),
+    ],
+)
+def test_a_damaged_journal_is_refused(source, out, line, damage, message):
+    journal = out.with_suffix(".journal")
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        lines = journal.read_bytes().splitlines(keepends=True)
+        journal.write_bytes(b"".join([*lines[:line], damage, *lines[line + 1 :]]))
+        before = {p: p.read_bytes() for p in out.parent.iterdir()}
+        code, _, err = build(source, server, out)
+        assert code == 2 and message in err.replace("JSONDecodeError", "UnicodeDecodeError")
+        assert len(server.requests) == 16
+    assert {p: p.read_bytes() for p in out.parent.iterdir()} == before
+
+
+def test_files_of_others_are_left_alone(source, out):
+    out.parent.mkdir()
+    with FaultyServer() as server:
+        for name, message in [
+            ("steps.jsonl", "exists, and no steps.journal beside it says that a build made it. Give another --out"),
+            ("steps.report.json", "exists, and no steps.journal beside it"),
+            ("steps.journal", "is no journal of a build"),
+        ]:
+            path = out.with_name(name)
+            path.write_text("mine\n")
+            code, _, err = build(source, server, out)
+            assert code == 2 and message in err, err
+            assert [p.name for p in out.parent.iterdir()] == [name] and path.read_text() == "mine\n"
+            path.unlink()
+        before = source.read_bytes()
+        assert build(source, server, source)[0] == 2
+        assert source.read_bytes() == before and server.requests == []
+
+
+def test_corrections_made_by_hand_are_not_written_over(source, out):
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        out.write_text(out.read_text().replace("How many apples", "How many pears"))
+        code, _, err = build(source, server, out)
+    assert code == 2
+    assert f"was changed since it was built. Keep it under another name, then type the same command: mv {out}" in err
+    assert "pears" in out.read_text()
+
+
+def test_a_misspelt_model_leaves_the_place_free(one, out):
+    with FaultyServer(["404"]) as server:
+        code, _, err = run("questions", "build", one, "--endpoint", server.url, "--model", "mm", "--out", out)
+        assert code == 1 and "Nothing at" in err and "for model 'mm'" in err
+        assert build(one, server, out)[0] == 0
+    assert report_of(out)["requests"]["sent"] == 2
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(source, out, monkeypatch):
+    real, left = os.write, [6]
+
+    def write(file, data):
+        if data.startswith(b'{"kind": '):
+            left[0] -= 1
+            if left[0] == 0:
+                real(file, data[:40])
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data)
+
+    with FaultyServer() as server:
+        monkeypatch.setattr(os, "write", write)
+        code, _, err = build(source, server, out)
+        assert code == 1
+        assert "steps.journal: No space left on device. What was kept stays; free space and type the same" in err
+        monkeypatch.undo()
+        kept = sum(b'"answer"' in line for line in out.with_suffix(".journal").read_bytes().splitlines())
+        before = len(server.requests)
+        assert build(source, server, out)[0] == 0
+        assert len(server.requests) == before + 16 - kept
+
+
+def test_a_folder_that_can_not_be_made(one, out):
+    with FaultyServer() as server:
+        code, _, err = build(one, server, one / "steps.jsonl")
+    assert code == 1 and "Can't write" in err and "Give another --out." in err
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [(["--model", "other"], "model differ (model: there m, here other)"), (["--functions", None], "functions differ")],
+)
+def test_another_build_is_not_mixed_in(source, out, tmp_path, options, differs):
+    own = tmp_path / "own.json"
+    own.write_text('{"naming": "a", "smelling": "b"}')
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        code, _, err = build(source, server, out, *(own if o is None else o for o in options))
+        assert code == 2 and f"is the journal of another build: {differs}" in err
+        assert len(server.requests) == 16
+
+
+def test_two_builds_at_once_do_not_share_a_journal(source, out):
+    with FaultyServer(fault=lambda number, body: "hang" if number == 0 else None) as server:
+        first = threading.Thread(target=build, args=(source, server, out))
+        first.start()
+        assert server.held.acquire(timeout=10)
+        with pytest.raises(InputError, match=r"steps\.journal is in use by another build\. Wait for it, or give"):
+            make(server, source, out)
+        server.release()
+        first.join()
+    assert len(read(out)) == 8
