@@ -121,10 +121,70 @@ def test_lengths_and_typography(questions, steps):
     for q in questions:
         assert 60 <= len(q.question.split()) <= 140
         assert len(re.findall(r"[.!?](?: |$)", q.question)) == 8
-        assert not re.search(r"  |[{}]|\.\.|\b[Aa] [aeiou]|\b[Aa]n (?!hour)[^aeiou]", q.question), q.question
+        for text in (q.question, *(s.subquestion for s in q.steps)):
+            assert not re.search(r"  |[{}]|\.\.|\b[Aa] [aeiou]|\b[Aa]n (?!hour)[^aeiou]", text), text
+            assert not re.search(r"\b(\w+) \1\b", text), text
     for *_, s in steps:
-        assert 6 <= len(s.subquestion.split()) <= 18
+        assert 5 <= len(s.subquestion.split()) <= 16
         assert s.subquestion.endswith("?") and s.subquestion[0].isupper()
+
+
+def test_number_and_thing_agree(questions, tools):
+    acts = {row[1:] for t in tools["builtin_material"].TOPICS for row in t.number}
+    many = "|".join(NUMBERS[2:])
+    for q in questions:
+        for thing, things in acts:
+            if thing != things:
+                text = " ".join([q.question, *(s.subquestion for s in q.steps)])
+                assert not re.search(rf"\b(?:{many}|as many|how many) {thing}\b(?! \w)", text), text
+                assert not re.search(rf"\b(?:one|each) {things}\b", text), text
+
+
+def test_pronouns_fit_the_names(tools):
+    material = tools["builtin_material"]
+    for *_, items in tools["make_builtin"].make_all():
+        for item in items:
+            names = set(re.findall(r"[A-Z][a-z]+", item.sentence))
+            if re.search(r"\b(?:she|her)\b", item.sentence):
+                assert names & set(material.GIRLS), item.sentence
+            if re.search(r"\b(?:he|his)\b", item.sentence):
+                assert names & set(material.BOYS), item.sentence
+
+
+def test_tables_leave_no_second_answer(tools):
+    material = tools["builtin_material"]
+    for table in (*material.WORLD_FACTS.values(), *material.SYNONYMS.values()):
+        assert len(set(table.values())) == len(table), table
+        for known, asked in table.items():
+            assert not set(known.lower().split()) & set(asked.lower().split()), (known, asked)
+    clues = [(item, clue) for c in material.CATEGORIES.values() for item, (clue, _) in c.items.items()]
+    assert len({clue for _, clue in clues}) == len(clues)
+    for item, clue in clues:
+        assert not re.search(rf"\b{item}s?\b", clue), f"the clue '{clue}' names the {item}"
+    said = " ".join(" ".join(row) for t in material.TOPICS for row in (*t.who, *t.number, *t.noun)).split()
+    assert not set(material.HELD) & set(said), "a thing held must not be a thing asked about"
+
+
+def test_openings_name_no_number_and_end_without_a_stop(tools):
+    for topic in tools["builtin_material"].TOPICS:
+        assert len(topic.intros) == 4
+        for intro in topic.intros:
+            assert not set(intro.lower().split()) & set(NUMBERS[2:])
+            assert intro[0].isupper() and intro[-1].isalpha()
+
+
+def test_connectives_do_not_tell_the_function(tools):
+    """The same words open sentences of every function; so do the passages' first sentences."""
+    module = tools["make_builtin"]
+    led, first = Counter(), Counter()
+    for _, _, passage, items in module.make_all():
+        for item in items:
+            before = passage[: passage.index(item.sentence[1:]) - 1]
+            led[item.form.function] += bool(re.search(r"(?:Also|In addition|Finally), $", before))
+            first[item.form.function] += before.endswith(": ") and "." not in before
+    assert set(led) == set(first) == set(FUNCTIONS)
+    assert min(led.values()) >= 10 and max(led.values()) <= 40, led
+    assert min(first.values()) >= 3, first
 
 
 def test_regenerating_gives_the_shipped_file(tools):
@@ -169,18 +229,23 @@ def _number(word: str) -> int:
 # Sentence patterns read back from the shipped text, and what they say; written apart from the generator.
 READINGS = {
     r"(?P<A>\w+) and \w+ will .+? (?P<x>\w+) and \w+ \w[\w ]*, respectively": lambda g: g["x"],
-    r"\w+ and (?P<A>\w+) will .+? \w+ and (?P<x>\w+) \w[\w ]*, respectively": lambda g: g["x"],
+    r"\w+ and (?P<A>\w+) will .+? \w+ and (?P<x>\w+) \w[\w ]*, in that order": lambda g: g["x"],
     r"(?P<A>\w+) will .+? either (?P<x>\w+) or (?P<y>\w+) \w[\w ]*, and it will not be (?P<out>\w+)": (
         lambda g: g["y"] if g["out"] == g["x"] else g["x"]
     ),
-    r"(?P<A>\w+) will .+? (?P<x>\w+) [\w ]+ (?:in the morning|first) and (?P<y>\w+) (?:in|more)": (
+    r"(?P<A>\w+) will .+? (?P<x>\w+) [\w ]+ in the morning and (?P<y>\w+) in": (
         lambda g: NUMBERS[_number(g["x"]) + _number(g["y"])]
     ),
     r"(?P<A>\w+) will .+? (?P<x>\w+) [\w ]+ an hour for (?P<y>\w+) hours": (
         lambda g: NUMBERS[_number(g["x"]) * _number(g["y"])]
     ),
     r"(?P<A>\w+), whose cousin will .+? \w+ [\w ]+, will .+? (?P<x>\w+)$": lambda g: g["x"],
-    r"(?P<A>\w+) will .+? exactly (?P<x>\w+) ": lambda g: g["x"],
+    r"'I will .+? (?P<x>\w+) (?!.*more later)[a-z ]+,' said (?P<A>\w+)": lambda g: g["x"],
+    r"'I will .+? (?P<x>\w+) .+ first and (?P<y>\w+) more later,' said (?P<A>\w+)": (
+        lambda g: NUMBERS[_number(g["x"]) + _number(g["y"])]
+    ),
+    r"Unlike \w+, who will .+? \w+ [\w ]+, (?P<A>\w+) will .+? (?P<x>\w+)$": lambda g: g["x"],
+    r"(?P<A>\w+) will .+? (?P<x>\w+) [\w ]+, and everyone else \w+$": lambda g: g["x"],
 }
 
 
@@ -188,7 +253,7 @@ def test_number_answers_read_back_from_the_text(steps):
     read = Counter()
     for q, _, step in steps:
         subject = re.search(r"(?:will|is|that) (\w+) (?:will|going|\w)", step.subquestion)
-        things = re.search(r"(?:How many|number of) ([\w ]+?) (?:will|is|that)", step.subquestion)
+        things = re.search(r"(?:[Hh]ow many|number of) ([\w ]+?) (?:will|is|that)", step.subquestion)
         if kind(step.answer) != "number" or not subject or not things:
             continue
         for sentence in re.split(r"(?<=\.) |: ", q.question):

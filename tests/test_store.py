@@ -14,7 +14,7 @@ import pytest
 from zarr.storage import LocalStore
 
 from headatlas.errors import RunError, StoreError
-from headatlas.store import ROWS, SCORES, Store, discard
+from headatlas.store import ROWS, SCORES, Store, activation_arrays, discard
 
 SHAPE = (2, 3, 4)
 KEY = {"model": "m", "prompts": "abc", "chat": True}
@@ -25,7 +25,11 @@ def rows(n, start=0):
     z = np.stack([np.random.default_rng(i).normal(size=SHAPE).astype(np.float32) for i in range(start, start + n)])
     scores = np.stack([np.arange(len(SCORES), dtype=np.float32) - i for i in range(start, start + n)])
     scores[::3, 1] = np.nan  # prompts without a foil
-    return z, scores
+    return {"z": z, "scores": scores}
+
+
+def arrays(shape=SHAPE):
+    return activation_arrays(*shape)
 
 
 def fill(store, step=7, stop=None):
@@ -35,11 +39,11 @@ def fill(store, step=7, stop=None):
         if start + step <= store.n_done:
             continue
         count = min(step, stop - start)
-        store.append(start, *rows(count, start))
+        store.append(start, rows(count, start))
 
 
 def open_store(path, n=70, key=KEY, shape=SHAPE):
-    return closing(Store(path, n=n, shape=shape, key=key))
+    return closing(Store(path, n=n, arrays=arrays(shape), key=key))
 
 
 def contents(path):
@@ -58,8 +62,8 @@ def test_rows_survive_a_reopen(tmp_path, n):
         assert store.complete
     with open_store(tmp_path / "s", n) as store:
         assert store.n_done == n
-        z, scores = store.read()
-    expected = [np.concatenate(part) for part in zip(*(rows(1, i) for i in range(n)), strict=True)]
+        z, scores = store.read().values()
+    expected = [np.concatenate(part) for part in zip(*(rows(1, i).values() for i in range(n)), strict=True)]
     np.testing.assert_array_equal(z, expected[0])
     np.testing.assert_array_equal(scores[:, 0], expected[1][:, 0])
     assert z.dtype == np.float32
@@ -67,8 +71,8 @@ def test_rows_survive_a_reopen(tmp_path, n):
 
 def test_rows_of_zeros_are_rows(tmp_path):
     with open_store(tmp_path / "s", 40) as store:
-        store.append(0, np.zeros((40, *SHAPE), np.float32), np.zeros((40, len(SCORES)), np.float32))
-        z, scores = store.read()
+        store.append(0, {"z": np.zeros((40, *SHAPE), np.float32), "scores": np.zeros((40, len(SCORES)), np.float32)})
+        z, scores = store.read().values()
     assert not z.any() and not scores.any()
 
 
@@ -77,11 +81,11 @@ def test_an_unfinished_store_keeps_whole_chunks_and_is_not_read(tmp_path):
         fill(store, stop=42)
     with open_store(tmp_path / "s") as store:
         assert store.n_done == ROWS
-        with pytest.raises(StoreError, match=f"has {ROWS} of 70 rows; its capture did not end"):
+        with pytest.raises(StoreError, match=f"has {ROWS} of 70 rows; its run did not end"):
             store.read()
         fill(store)
-        z, _ = store.read()
-    np.testing.assert_array_equal(z[[0, 41, 69]], np.concatenate([rows(1, i)[0] for i in (0, 41, 69)]))
+        z = store.read()["z"]
+    np.testing.assert_array_equal(z[[0, 41, 69]], np.concatenate([rows(1, i)["z"] for i in (0, 41, 69)]))
 
 
 def test_a_chunk_is_marked_after_its_rows(tmp_path, monkeypatch):
@@ -106,12 +110,12 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from headatlas.store import Store
-from tests.test_store import KEY, SHAPE, rows
+from tests.test_store import KEY, arrays, rows
 print("imported", flush=True)
-store = Store(Path(sys.argv[1]), n=150, shape=SHAPE, key=KEY)
+store = Store(Path(sys.argv[1]), n=150, arrays=arrays(), key=KEY)
 for start in range(0, 150, 5):
     if start + 5 > store.n_done:
-        store.append(start, *rows(5, start))
+        store.append(start, rows(5, start))
         time.sleep(0.02)
 """
 
@@ -147,7 +151,7 @@ def test_a_store_that_was_killed_while_being_made_is_made_again(tmp_path):
     with open_store(tmp_path / "s") as store:
         assert store.n_done == 0
         fill(store)
-        assert store.read()[0].shape == (70, *SHAPE)
+        assert store.read()["z"].shape == (70, *SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +262,8 @@ def test_a_full_disk_stops_the_run_and_keeps_what_was_written(tmp_path, monkeypa
     with open_store(tmp_path / "s") as store:
         assert store.n_done == ROWS
         fill(store)
-        z, _ = store.read()
-    np.testing.assert_array_equal(z[[0, 33, 69]], np.concatenate([rows(1, i)[0] for i in (0, 33, 69)]))
+        z = store.read()["z"]
+    np.testing.assert_array_equal(z[[0, 33, 69]], np.concatenate([rows(1, i)["z"] for i in (0, 33, 69)]))
 
 
 def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch):
@@ -296,7 +300,7 @@ def test_two_processes_never_write_at_once(tmp_path):
 def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for attempt in (lambda: open_store(tmp_path), lambda: discard(tmp_path)):
-        with pytest.raises(StoreError, match=r"is no store of activations: it holds thesis\.txt"):
+        with pytest.raises(StoreError, match=r"is no store: it holds thesis\.txt"):
             attempt()
     with pytest.raises(StoreError, match="is a file, not a store"):
         open_store(tmp_path / "thesis.txt")

@@ -68,7 +68,7 @@ def _attributes(d: Draw, table: list[str]) -> tuple[Facts, str]:
 
 # --- retrieval, syntax: the value in a known place --------------------------------------------------------
 def draw_lookup(d: Draw) -> Facts:
-    return {"x": d.target}
+    return {"x": d.target, "y": d.rivals[0]}
 
 
 def draw_role(d: Draw) -> Facts:
@@ -161,15 +161,18 @@ def draw_holder(d: Draw) -> Facts:
     return f | {"asked": held}
 
 
+def draw_lacks(d: Draw) -> Facts:
+    f = draw_holder(d)
+    return f | {"asked": f["two_is"] if f["asked"] == f["one_is"] else f["one_is"]}
+
+
 # --- decisions ---------------------------------------------------------------------------------------------
 def draw_best(d: Draw) -> Facts:
     aims = list(d.category.aims if d.category else d.rng.choice(M.PERSON_AIMS))
     d.rng.shuffle(aims)
-    short = d.rng.sample([(True, False), (False, True), (False, False)], 2)
-    rivals = d.rivals[: d.rng.choice((1, 1, 2))]
-    options = [(d.target, (True, True)), *zip(rivals, short, strict=False)]
+    options = [(d.target, (True, True)), (d.rivals[0], d.rng.choice([(True, False), (False, True)]))]
     d.rng.shuffle(options)
-    return {"aims": aims, "choices": options, "aim1": aims[0][0], "aim2": aims[1][0]}
+    return {"aims": aims, "choices": options, "aim1": aims[0], "aim2": aims[1]}
 
 
 def solve_best(f: Facts, _: str) -> str:
@@ -179,12 +182,17 @@ def solve_best(f: Facts, _: str) -> str:
 
 def draw_prices(d: Draw) -> Facts:
     f, (low, high) = d.pair(), sorted(d.rng.sample(range(2, 10), 2))
-    prices = (low, high) if f["one"] == d.target else (high, low)
+    first_is_low = (f["one"] == d.target) == (d.form.rule == "least")
+    prices = (low, high) if first_is_low else (high, low)
     return f | {"p1": WORD[prices[0]], "p2": WORD[prices[1]]}
 
 
-def solve_prices(f: Facts, _: str) -> str:
+def solve_least(f: Facts, _: str) -> str:
     return min((NUMBER[f["p1"]], f["one"]), (NUMBER[f["p2"]], f["two"]))[1]
+
+
+def solve_most(f: Facts, _: str) -> str:
+    return max((NUMBER[f["p1"]], f["one"]), (NUMBER[f["p2"]], f["two"]))[1]
 
 
 def draw_bound(d: Draw) -> Facts | None:
@@ -244,40 +252,15 @@ def solve_sum_wins(f: Facts, _: str) -> str:
     return f["one"] if NUMBER[f["a"]] + NUMBER[f["b"]] > NUMBER[f["c"]] else f["two"]
 
 
-def draw_ages(d: Draw) -> Facts:
-    m, years = d.rng.randint(6, 10), d.rng.randint(2, 5)
-    # the one whose age is not stated, or there would be nothing to add
-    return {"one": d.target, "two": d.rivals[0], "m": WORD[m], "d": WORD[years], "asked": WORD[m + years]}
+def draw_more(d: Draw) -> Facts:
+    m, extra = d.rng.randint(3, 7), d.rng.randint(2, 5)
+    # the one whose number is not stated, or there would be nothing to add
+    return {"one": d.target, "two": d.rivals[0], "m": WORD[m], "d": WORD[extra], "asked": WORD[m + extra]}
 
 
-def solve_ages(f: Facts, _: str) -> str:
-    ages = {NUMBER[f["m"]]: f["two"], NUMBER[f["m"]] + NUMBER[f["d"]]: f["one"]}
-    return ages[NUMBER[f["asked"]]]
-
-
-def draw_bags(d: Draw) -> Facts:
-    f = d.pair()
-    while True:
-        a, b, c, e = (d.rng.randint(2, 5) for _ in range(4))
-        if a * b != c * e and max(a * b, c * e) <= 12:
-            asked = a * b if f["one"] == d.target else c * e
-            return f | {"a": WORD[a], "b": WORD[b], "c": WORD[c], "d": WORD[e], "asked": WORD[asked]}
-
-
-def solve_bags(f: Facts, _: str) -> str:
-    a, b, c, d = (NUMBER[f[k]] for k in "abcd")
-    return {a * b: f["one"], c * d: f["two"]}[NUMBER[f["asked"]]]
-
-
-def draw_numbered(d: Draw) -> Facts:
-    f, (s, t) = d.pair(), d.rng.sample(range(3, 10), 2)
-    total = s if f["one"] == d.target else t
-    a = d.rng.randint(1, total - 1)
-    return f | {"s": WORD[s], "t": WORD[t], "a": WORD[a], "b": WORD[total - a]}
-
-
-def solve_numbered(f: Facts, _: str) -> str:
-    return {f["s"]: f["one"], f["t"]: f["two"]}[WORD[NUMBER[f["a"]] + NUMBER[f["b"]]]]
+def solve_more(f: Facts, _: str) -> str:
+    has = {NUMBER[f["m"]]: f["two"], NUMBER[f["m"]] + NUMBER[f["d"]]: f["one"]}
+    return has[NUMBER[f["asked"]]]
 
 
 def draw_arithmetic(d: Draw) -> Facts | None:
@@ -310,9 +293,11 @@ RULES: dict[str, Rule] = {
     "if_else": Rule(draw_if_else, solve_if_else),
     "member": Rule(draw_member, solve_member),
     "holder": Rule(draw_holder, lambda f, _: _holder(f, lambda a: a == f["asked"])),
+    "lacks": Rule(draw_lacks, lambda f, _: _holder(f, lambda a: a != f["asked"])),
     "best": Rule(draw_best, solve_best),
-    "least": Rule(draw_prices, solve_prices),
-    "cheapest": Rule(draw_prices, solve_prices),
+    "least": Rule(draw_prices, solve_least),
+    "prefers": Rule(draw_role, lambda f, key: f[key]),
+    "most": Rule(draw_prices, solve_most),
     "at_most": Rule(draw_bound, solve_at_most),
     "at_least": Rule(draw_bound, solve_at_least),
     "signs": Rule(draw_signs, solve_signs),
@@ -325,7 +310,5 @@ RULES: dict[str, Rule] = {
     "sub": Rule(draw_arithmetic, lambda f, _: WORD[NUMBER[f["a"]] - NUMBER[f["b"]]]),
     "mul": Rule(draw_arithmetic, lambda f, _: WORD[NUMBER[f["a"]] * NUMBER[f["b"]]]),
     "sum_wins": Rule(draw_sum_wins, solve_sum_wins),
-    "ages": Rule(draw_ages, solve_ages),
-    "bags": Rule(draw_bags, solve_bags),
-    "numbered": Rule(draw_numbered, solve_numbered),
+    "more": Rule(draw_more, solve_more),
 }

@@ -5,8 +5,8 @@
 2. Accuracy is grouped 5-fold: a main question's steps are never in both parts. It is averaged over five
    shuffles of the folds, and the worst shuffle is shown beside it.
 3. Further rows are no bars but warnings, the last above all: the passage's sentence that shares most words
-   with the subquestion. A reader who finds the fact sees its form. ``--facts`` adds the true sentence, from
-   the generator, as the most that this can give away.
+   with the subquestion, all words alike or rare ones counting more. A reader who finds the fact sees its
+   form. ``--facts`` adds the true sentence, from the generator, as the most that this can give away.
 
 This file reads records only; it does not know how they were made. ``python tools/check_controls.py [FILE]``
 takes this project's JSON Lines or, to compare, CogQA's JSON.
@@ -66,8 +66,28 @@ def read(path: Path) -> list[Row]:
 def nearest_sentence(row: Row) -> str:
     """Return the passage's sentence that shares most words with the subquestion."""
     sentences = re.split(r"(?<=[.!?]) ", row.passage)
-    asked = set(re.findall(r"\w+", row.subquestion.lower()))
-    return max(sentences, key=lambda s: len(asked & set(re.findall(r"\w+", s.lower()))))
+    return max(sentences, key=lambda s: len(_words(row.subquestion) & _words(s)))
+
+
+def closest_sentences(rows: list[Row]) -> list[str]:
+    """Return for each step the passage's sentence that shares most with the subquestion, rare words counting more.
+
+    Unlike `nearest_sentence` it is not led astray by words that half the sentences hold ("will", "the").
+    """
+    parts = {r.group: [(s, _words(s)) for s in re.split(r"(?<=[.!?]) |: ", r.passage)] for r in rows}
+    holding = Counter(w for found in parts.values() for _, words in found for w in words)
+    total = sum(map(len, parts.values()))
+
+    closest = []
+    for row in rows:
+        asked = _words(row.subquestion)
+        weights = [sum(np.log(total / holding[w]) for w in asked & words) for _, words in parts[row.group]]
+        closest.append(parts[row.group][int(np.argmax(weights))][0])
+    return closest
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def features(rows: list[Row]) -> dict[str, list[str] | np.ndarray]:
@@ -86,6 +106,7 @@ def features(rows: list[Row]) -> dict[str, list[str] | np.ndarray]:
         "answer stands in passage": np.array([[r.answer.lower() in r.passage.lower()] for r in rows], dtype=float),
         "nearest sentence": near,
         "nearest sentence + subquestion": [f"{n} {r.subquestion}" for n, r in zip(near, rows, strict=True)],
+        "nearest by rare words": closest_sentences(rows),
     }
 
 
@@ -134,10 +155,10 @@ def main() -> None:
     largest = Counter(r.function for r in rows).most_common(1)[0][1] / len(rows)
     groups = len({r.group for r in rows})
     print(f"{args.file.name}: {groups} questions, {len(rows)} steps, majority {largest:.3f}")
-    print(f"{'control':32} {'accuracy':>8} {'worst':>7} {'balanced':>9} {'bar':>6}")
+    print(f"{'control':32} {'accuracy':>8} {'worst':>7} {'balanced':>9} {'bar':>9}")
     for name, (mean, worst, balanced) in table(rows, shown).items():
-        bar = f"{BARS[name]:.2f}" if name in BARS else "-"
-        print(f"{name:32} {mean:8.3f} {worst:7.3f} {balanced:9.3f} {bar:>6}")
+        bar = f"{BARS[name]:.2f} {'ok' if worst <= BARS[name] else 'over'}" if name in BARS else "-"
+        print(f"{name:32} {mean:8.3f} {worst:7.3f} {balanced:9.3f} {bar:>9}")
 
 
 if __name__ == "__main__":

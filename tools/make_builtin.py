@@ -51,22 +51,22 @@ ASKED = {
     "who": (
         "Who will {vp} {when}?",
         "Who is going to {vp} {when}?",
-        "Which person will {vp} {when}?",
         "Who is the person that will {vp} {when}?",
-        "Which one of the people will {vp}?",
-        "What is the name of the person that will {vp}?",
+        "Who is the one that will {vp}?",
+        "Who will be the one to {vp}?",
+        "What is the name of the person who will {vp}?",
     ),
     "number": (
         "How many {nouns} will {A} {v} {when}?",
         "How many {nouns} is {A} going to {v} {when}?",
         "What is the number of {nouns} that {A} will {v}?",
-        "What number of {nouns} will {A} {v} {when}?",
+        "Exactly how many {nouns} will {A} {v} {when}?",
     ),
     "noun": (
         "Which {cat} will {A} {v} {when}?",
         "Which {cat} is {A} going to {v} {when}?",
-        "What is the {cat} that {A} will {v} {when}?",
-        "What {cat} will {A} {v} {when}?",
+        "{when}, which {cat} will {A} {v}?",
+        "{when}, which {cat} is {A} going to {v}?",
     ),
 }
 
@@ -83,6 +83,10 @@ class Item:
     answer: str = ""
 
 
+def _he(name: str) -> str:
+    return "she" if name in M.GIRLS else "he"
+
+
 def _his(name: str) -> str:
     return "her" if name in M.GIRLS else "his"
 
@@ -93,6 +97,12 @@ def _tidy(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
+def _led(lead: str, sentence: str) -> str:
+    """Put words before a sentence, whose first letter becomes small unless it opens with a name."""
+    name = sentence.split()[0].strip(",") in M.GIRLS + M.BOYS
+    return f"{lead} {sentence if name else sentence[0].lower() + sentence[1:]}"
+
+
 def render(form: M.Form, facts: Facts, act: dict[str, str]) -> str:
     """Return the sentence of a fact: written from the fact and the act, not from the answer."""
     category = M.CATEGORIES.get(act.get("cat", ""))
@@ -100,6 +110,7 @@ def render(form: M.Form, facts: Facts, act: dict[str, str]) -> str:
     for slot, value in facts.items():
         if isinstance(value, str):
             shown[slot] = category.article + value if category and value in category.items else value
+    shown["he"] = _he(act.get("A") or facts.get("x", ""))
     for who in ("one", "two"):
         if f"{who}_did" in facts:
             shown[f"{who}_did"] = facts[f"{who}_did"].format(his=_his(facts[who]))
@@ -117,15 +128,13 @@ def render(form: M.Form, facts: Facts, act: dict[str, str]) -> str:
 
 
 def _options(facts: Facts, category: M.Category | None) -> str:
-    """Return 'Ben is strong but busy, Nora strong and free, and Tom weak but free'."""
+    """Return 'Ben is only strong, and Nora is both'."""
     parts = []
     for value, met in facts["choices"]:
-        words = [good if ok else bad for ok, (good, bad) in zip(met, facts["aims"], strict=True)]
+        found = [aim for aim, ok in zip(facts["aims"], met, strict=True) if ok]
         name = (category.article if category else "") + value
-        parts.append(f"{name} {words[0]} {'and' if met[0] == met[1] else 'but'} {words[1]}")
-        if len(parts) == 1:
-            parts[0] = f"{name} is" + parts[0].removeprefix(name)
-    return f"{', '.join(parts[:-1])}{',' * (len(parts) > 2)} and {parts[-1]}"
+        parts.append(f"{name} is {'both' if len(found) == 2 else f'only {found[0]}'}")
+    return ", and ".join(parts)
 
 
 def solve(item: Item) -> str:
@@ -188,8 +197,9 @@ class Maker:
         for f in slotted:
             if slots[f][0] == "who":
                 winners[f] = self.names.draw(lambda n: n in winners.values())
-        rest = self.rng.sample([n for n in M.GIRLS + M.BOYS if n not in winners.values()], 4)
-        group, absent = list(winners.values()) + rest[:3], rest[3]
+        # few people, so that a passage is about someone: three who-answers and two more
+        rest = self.rng.sample([n for n in M.GIRLS + M.BOYS if n not in winners.values()], 3)
+        group, absent = list(winners.values()) + rest[:2], rest[2]
         subjects = self.rng.sample(group, 5)
         items = []
         for f in order:
@@ -239,15 +249,21 @@ class Maker:
         return replace(item, answer=answer)
 
     def passage(self, topic: M.Topic, items: list[Item]) -> str:
-        """Return the facts in shuffled order, the first led in by the topic's opening words."""
+        """Return the facts in shuffled order, the first led in by the topic's opening words.
+
+        One of the later sentences and the last get a connective; whose facts they are plays no part.
+        """
         sentences = [i.sentence for i in items]
         self.rng.shuffle(sentences)
         opener = next(s for s in sentences if ":" not in s)  # the lead-in brings a colon of its own
         sentences.insert(0, sentences.pop(sentences.index(opener)))
-        first = sentences[0]
-        if first.split()[0].strip(",").removesuffix("'s") not in M.GIRLS + M.BOYS:
-            first = first[0].lower() + first[1:]
-        return " ".join([f"{self.intros[topic.name].draw()}: {first}", *sentences[1:]])
+        sentences[0] = _led(f"{self.intros[topic.name].draw()}:", sentences[0])
+        later = [i for i in range(2, 7) if not sentences[i].startswith("'")]
+        chosen = self.rng.choice(later)
+        sentences[chosen] = _led("Also,", sentences[chosen])
+        if not sentences[-1].startswith("'"):
+            sentences[-1] = _led("Finally,", sentences[-1])
+        return " ".join(sentences)
 
 
 def make_all(seed: int = SEED) -> list[tuple[M.Topic, int, str, list[Item]]]:

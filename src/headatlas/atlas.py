@@ -31,6 +31,8 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
   where nothing was compared.
 - ``answer_exact(function)``: share of items whose whole reference answer is the model's own, greedy answer.
 - ``n_items(function)``: how many items.
+- ``total``, ``kl``, ``logit_diff`` (method, function, layer, head): what ablation reads beside its importance
+  (`methods.ablation`); NaN for other methods.
 
 Attributes hold provenance (``PROVENANCE``), one JSON string per structured value, and the completion mark
 ``complete = 1``, which `save_atlas` writes last.
@@ -91,6 +93,9 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "unable": ("function",),
     "answer_exact": ("function",),
     "n_items": ("function",),
+    "total": DIMS,
+    "kl": DIMS,
+    "logit_diff": DIMS,
 }
 REQUIRED = ("importance",)
 PROVENANCE = ("model", "questions", "template", "methods", "parameters", "seed", "versions", "created")

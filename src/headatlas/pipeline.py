@@ -29,10 +29,10 @@ from headatlas import stats
 from headatlas.atlas import CHANCE, check_atlas
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
-from headatlas.methods.base import Activations, Method
+from headatlas.methods.base import Activations, Method, ModelMethod
 from headatlas.methods.base import methods as registered
 from headatlas.models.head_model import Captured, HeadModel
-from headatlas.models.tree import plan_packs
+from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.prompts import (
     Prompt,
     TokenChoice,
@@ -43,15 +43,11 @@ from headatlas.prompts import (
     with_answer,
 )
 from headatlas.questions import QuestionSet, order_functions
-from headatlas.store import Store
+from headatlas.store import Store, activation_arrays
 
 Answers = Literal["reference", "generated"]
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work goes on."""
-
-MAX_NODES = 1024
-"""Tokens of a packed tree at most. Larger trees save no more where only one question's steps share a prefix,
-and the mask grows with the square."""
 
 
 @dataclass(frozen=True)
@@ -206,17 +202,27 @@ def execute(
     report("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
     report("controls", 1, 1)
-    maps = []
+    maps, notes = [], {}
     for method in planned.methods:
-        report(method.name, 0, 1)
-        samples = method(model, prompts, captured.activations, seed=_seed_of(seed, method.name))
+        own = _seed_of(seed, method.name)
+        if isinstance(method, ModelMethod):
+            beside = None if store is None else Path(store).with_name(f"{method.name}.zarr")
+            rows = effects(
+                model, method, prompts, captured.activations,
+                key=planned.capture_key, seed=own, store=beside, report=report,
+            )  # fmt: skip
+            samples = method.samples(rows, prompts, captured.activations)
+        else:
+            report(method.name, 0, 1)
+            samples = method(model, prompts, captured.activations, seed=own)
+            report(method.name, 1, 1)
         maps.append(_map(samples, method, captured.activations.functions, controls, seed))
-        report(method.name, 1, 1)
+        notes[method.name] = samples.attrs
     atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
     atlas = atlas.merge(_item_statistics(captured, seed)).merge(
         _control_statistics(controls, captured.activations, seed)
     )
-    atlas.attrs = _provenance(model, planned)
+    atlas.attrs = {**_provenance(model, planned), "notes": json.dumps(notes, sort_keys=True)}
     return check_atlas(_described(atlas))
 
 
@@ -233,6 +239,9 @@ def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed
     if seed < 0:
         raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
     check_functions(*labels(prompts))
+    for method in chosen:
+        if isinstance(method, ModelMethod):
+            method.check(prompts)
     return chosen
 
 
@@ -254,27 +263,70 @@ def capture(
     Prompts of one main question are packed as a token tree. A store of the same key that a killed run left
     is continued.
     """
+
+    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
+        found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
+        scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
+        return {"z": found.z, "scores": scores}
+
+    arrays = activation_arrays(model.n_layers, model.n_heads, model.head_dim)
+    rows = _streamed(prompts, run, arrays, key, store, "capture", report)
+    function, group = labels(prompts)
+    functions = order_functions(p.function for p in prompts)
+    return Capture(Activations(rows["z"], function, group, functions), *rows["scores"].T)
+
+
+def effects(
+    model: HeadModel,
+    method: ModelMethod,
+    prompts: Sequence[Prompt],
+    activations: Activations,
+    *,
+    key: dict[str, Any],
+    seed: int,
+    store: str | Path | None = None,
+    report: Report | None = None,
+) -> np.ndarray:
+    """Score every head on every prompt by a method that runs the model, streamed as `capture` is.
+
+    Returns
+    -------
+    numpy.ndarray
+        (prompt, layer, head, value), float32; the values are `method.values`.
+    """
+
+    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
+        return {"effects": method.rows(model, part, activations, seed=seed).astype(np.float32)}
+
+    arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(method.values)}}
+    key = {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
+    return _streamed(prompts, run, arrays, key, store, method.name, report)["effects"]
+
+
+def _streamed(
+    prompts: Sequence[Prompt],
+    run: Callable[[list[Prompt]], dict[str, np.ndarray]],
+    arrays: dict[str, dict[str, int]],
+    key: dict[str, Any],
+    store: str | Path | None,
+    stage: str,
+    report: Report | None,
+) -> dict[str, np.ndarray]:
+    """Run `prompts` pack by pack into a store, from where it was, and return all rows."""
     if store is None:
         with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            return capture(model, prompts, key=key, store=Path(folder) / "activations.zarr", report=report)
-    shape = (model.n_layers, model.n_heads, model.head_dim)
-    rows = Store(store, n=len(prompts), shape=shape, key=key)
+            return _streamed(prompts, run, arrays, key, Path(folder) / "rows.zarr", stage, report)
+    rows = Store(store, n=len(prompts), arrays=arrays, key=key)
     try:
         for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES):
             if pack.stop <= rows.n_done:
                 continue
-            part = [prompts[i] for i in pack]
-            found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
-            scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
-            rows.append(pack.start, found.z, scores)
+            rows.append(pack.start, run([prompts[i] for i in pack]))
             if report:
-                report("capture", pack.stop, len(prompts))
-        z, scores = rows.read()
+                report(stage, pack.stop, len(prompts))
+        return rows.read()
     finally:
         rows.close()
-    function, group = labels(prompts)
-    functions = order_functions(p.function for p in prompts)
-    return Capture(Activations(z, function, group, functions), *scores.T)
 
 
 def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:
@@ -297,6 +349,9 @@ def _map(
 ) -> xr.Dataset:
     """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
+    if isinstance(method, ModelMethod):
+        for name in method.values[1:]:
+            result[name] = (("function", "layer", "head"), stats.function_means(samples, name, functions))
     excess = np.full((len(controls), len(_INTERVAL)), np.nan)
     if "correct" in samples:
         probe, group = samples["correct"].values, samples["prediction_group"].values
@@ -389,6 +444,9 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
 
 
 _ABOUT = {
+    "total": "drop in the total log-probability of the reference answer",
+    "kl": "KL divergence of the answer's distributions, mean over tokens",
+    "logit_diff": "drop in the logit difference between answer and foil where they first differ",
     "importance": "mean importance over items",
     "ci_low": "lower end of the 95% bootstrap interval",
     "ci_high": "upper end of the 95% bootstrap interval",

@@ -68,7 +68,8 @@ def map_model(
             atlas = None  # deleted or damaged since: the activations may still be there
     if atlas is None:
         if fresh:
-            discard(out / STORE)
+            for left in sorted(out.glob("*.zarr")):
+                discard(left)
         write_text(out / "run.json", json.dumps(record, indent=2))
         atlas = execute(model, planned, store=out / STORE, report=report)
         save_atlas(atlas, out / "atlas.nc")

@@ -144,6 +144,16 @@ def paired_excess(
     return _mean_interval(difference, np.asarray(groups), n_boot, np.random.default_rng(seed))
 
 
+def function_means(
+    samples: xr.Dataset, name: str, functions: Sequence[str]
+) -> Float[np.ndarray, "function layer head"]:
+    """Return the mean over each function's items of a further variable of `samples`, passing over NaN."""
+    values = samples[name].transpose("sample", "layer", "head").values.astype(np.float64)
+    with warnings.catch_warnings():  # no item has a value: NaN is the answer
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.stack([np.nanmean(values[samples["function"].values == f], axis=0) for f in functions])
+
+
 class _Table:
     """The samples as sums and counts a function and (question, refit) cell: all that weights can tell apart.
 

@@ -1,7 +1,7 @@
-"""Pooled activations on disk: streamed in, resumable after any kill, checked on the way out.
+"""Rows on disk, one a prompt: streamed in, resumable after any kill, checked on the way out.
 
-1. A store is a Zarr group with one row a prompt: z (prompt, layer, head, head_dim) and scores (prompt, score); and a
-   ``done`` mark for every chunk of rows. Rows are written a whole chunk at a time, the mark after them; both
+1. A store is a Zarr group of arrays with one row a prompt (`ACTIVATIONS`: pooled z and scores; or a method's effects)
+   and a ``done`` mark for every chunk of rows. Rows are written a whole chunk at a time, the mark after them; both
    writes are atomic (Zarr replaces files) and carry a CRC-32C.
 2. The store's attributes say what run it belongs to (`key`). A store with another key is refused, never
    reused; the same key continues after the last marked chunk.
@@ -14,14 +14,13 @@ import errno
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import zarr
-from jaxtyping import Float
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from headatlas.errors import RunError, StoreError
@@ -30,14 +29,20 @@ SCORES = ("logprob", "foil_logprob", "right")
 """What is kept of each prompt beside z: mean log-probability of a token of the reference answer and of the
 foil (NaN without one), and whether the model's own answer is the reference."""
 
-Row = tuple[np.ndarray, np.ndarray]
+Rows = Mapping[str, np.ndarray]
+"""Array name -> rows, (row, *shape)."""
 
 ROWS = 32
 """Prompts a chunk: what a kill costs at most, and the most rows held in memory while capturing."""
 
 
+def activation_arrays(layers: int, heads: int, head_dim: int) -> dict[str, dict[str, int]]:
+    """Return the arrays of a store of activations: pooled z and `SCORES`."""
+    return {"z": {"layer": layers, "head": heads, "head_dim": head_dim}, "scores": {"score": len(SCORES)}}
+
+
 class Store:
-    """Rows of pooled activations in a Zarr group at `path`.
+    """Rows in a Zarr group at `path`.
 
     Parameters
     ----------
@@ -45,8 +50,8 @@ class Store:
         The folder; made if absent.
     n
         Number of prompts.
-    shape
-        (layers, heads, head_dim).
+    arrays
+        Array name -> what a row of it is: dimension -> size. A value may be NaN, a whole row may not.
     key
         What makes two runs the same, JSON-serialisable: model, questions, template, token choice, dtype.
 
@@ -58,60 +63,53 @@ class Store:
         Another process is writing to it, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, *, n: int, shape: tuple[int, int, int], key: dict[str, Any]) -> None:
+    def __init__(
+        self, path: str | Path, *, n: int, arrays: Mapping[str, Mapping[str, int]], key: dict[str, Any]
+    ) -> None:
         self.path = Path(path)
         self.n = n
-        self._rows: list[Row] = []
+        self.arrays = {name: dict(dims) for name, dims in arrays.items()}
+        self._rows: list[dict[str, np.ndarray]] = []
         _refuse_strangers(self.path)
         self._lock = _locked(self.path)
         try:
             if not (self.path / "ready").is_file():
                 with _disk(self.path):
                     _empty(self.path)  # a creation that was killed holds no rows
-                    self._create(shape, key)
-            self._open(key, shape)
+                    self._create(key)
+            self._open(key)
         except BaseException:
             self._lock.close()
             raise
 
-    def _create(self, shape: tuple[int, int, int], key: dict[str, Any]) -> None:
+    def _create(self, key: dict[str, Any]) -> None:
         group = zarr.create_group(self.path, attributes={"key": json.dumps(key, sort_keys=True)})
         codecs: dict[str, Any] = {"compressors": [BloscCodec(cname="zstd", clevel=1), Crc32cCodec()]}
         rows = min(ROWS, self.n)
-        group.create_array(
-            "z",
-            shape=(self.n, *shape),
-            chunks=(rows, *shape),
-            dtype="float32",
-            fill_value=float("nan"),  # never a value of z: a chunk that went missing shows
-            dimension_names=_Z_DIMS,
-            **codecs,
-        )
-        group.create_array(
-            "scores",
-            shape=(self.n, len(SCORES)),
-            chunks=(rows, len(SCORES)),
-            dtype="float32",
-            fill_value=float("nan"),
-            attributes={"scores": list(SCORES)},
-            **codecs,
-        )
+        for name, dims in self.arrays.items():
+            group.create_array(
+                name,
+                shape=(self.n, *dims.values()),
+                chunks=(rows, *dims.values()),
+                dtype="float32",
+                fill_value=float("nan"),  # a row of nothing else: a chunk that went missing shows
+                dimension_names=("item", *dims),
+                **codecs,
+            )
         group.create_array("done", shape=(-(-self.n // rows),), chunks=(1,), dtype="bool", fill_value=False, **codecs)
         (self.path / "ready").touch()
 
-    def _open(self, key: dict[str, Any], shape: tuple[int, int, int]) -> None:
+    def _open(self, key: dict[str, Any]) -> None:
         try:
             self._group = zarr.open_group(self.path, mode="r+")
             found = dict(json.loads(str(self._group.attrs["key"])))
-            z, done = self._array("z"), self._array("done")[:]
-            self._array("scores")
+            done = self._array("done")[:]
+            shapes = {name: tuple(self._array(name).shape) for name in self.arrays}
         except Exception as error:  # zarr raises many kinds for damaged metadata
-            raise StoreError(
-                f"The store at {self.path} is damaged ({error}). Type --fresh to capture again."
-            ) from error
+            raise StoreError(f"The store at {self.path} is damaged ({error}). Type --fresh to start again.") from error
         wanted = json.loads(json.dumps(key))
         differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
-        if not differ and z.shape != (self.n, *shape):
+        if not differ and shapes != {name: (self.n, *dims.values()) for name, dims in self.arrays.items()}:
             differ = ["shape"]
         if differ:
             k = differ[0]
@@ -120,8 +118,13 @@ class Store:
                 f" ({k}: there {found.get(k)!r}, here {wanted.get(k)!r}). Give another --out, or --fresh."
             )
         marked = np.asarray(done)
-        self.n_done = min(int(np.argmin(marked)) if not marked.all() else len(marked), len(marked)) * z.chunks[0]
-        self.n_done = min(self.n_done, self.n)
+        whole = int(np.argmin(marked)) if not marked.all() else len(marked)
+        self.n_done = min(whole * self._chunk, self.n)
+
+    @property
+    def _chunk(self) -> int:
+        """Rows of a chunk."""
+        return int(self._array(next(iter(self.arrays))).chunks[0])
 
     def _array(self, name: str) -> Any:
         return self._group[name]
@@ -131,12 +134,7 @@ class Store:
         """Whether every row is there."""
         return self.n_done >= self.n
 
-    def append(
-        self,
-        start: int,
-        z: Float[np.ndarray, "row layer head head_dim"],
-        scores: Float[np.ndarray, "row score"],
-    ) -> None:
+    def append(self, start: int, rows: Rows) -> None:
         """Add the rows from index `start` on; rows that are already there are passed over.
 
         Rows are buffered; a chunk is written when it is full or ends the store.
@@ -145,29 +143,29 @@ class Store:
         ----------
         start
             Index of the first row given, at most the number of rows already there.
-        z
-            Pooled z, finite.
-        scores
-            One column for each of `SCORES`; the first is never NaN.
+        rows
+            The rows of every array.
         """
         held = self.n_done + len(self._rows)
         assert start <= held, f"rows {held} to {start} were left out"
-        self._rows += [(z[i], scores[i]) for i in range(held - start, len(z))]
-        rows = self._array("z").chunks[0]
-        while self._rows and (len(self._rows) >= rows or self.n_done + len(self._rows) >= self.n):
-            self._write(self._rows[:rows])
-            self._rows = self._rows[rows:]
+        assert rows.keys() == self.arrays.keys(), "every array gets its rows"
+        n = len(next(iter(rows.values())))
+        self._rows += [{name: values[i] for name, values in rows.items()} for i in range(held - start, n)]
+        chunk = self._chunk
+        while self._rows and (len(self._rows) >= chunk or self.n_done + len(self._rows) >= self.n):
+            self._write(self._rows[:chunk])
+            self._rows = self._rows[chunk:]
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
         stop = self.n_done + len(rows)
         with _disk(self.path):
-            self._array("z")[self.n_done : stop] = np.stack([z for z, _ in rows])
-            self._array("scores")[self.n_done : stop] = np.stack([scores for _, scores in rows])
-            self._array("done")[self.n_done // self._array("z").chunks[0]] = True
+            for name in self.arrays:
+                self._array(name)[self.n_done : stop] = np.stack([row[name] for row in rows])
+            self._array("done")[self.n_done // self._chunk] = True
         self.n_done = stop
 
-    def read(self) -> tuple[Float[np.ndarray, "row layer head head_dim"], Float[np.ndarray, "row score"]]:
-        """Return all of z and the scores.
+    def read(self) -> dict[str, np.ndarray]:
+        """Return all rows of every array.
 
         Raises
         ------
@@ -175,23 +173,23 @@ class Store:
             Rows are missing, or a chunk is damaged (its checksum is wrong) or gone.
         """
         if not self.complete:
-            raise StoreError(f"The store at {self.path} has {self.n_done} of {self.n} rows; its capture did not end.")
-        z = np.empty(self._array("z").shape, np.float32)
-        scores = np.empty(self._array("scores").shape, np.float32)
-        rows = self._array("z").chunks[0]
-        for start in range(0, self.n, rows):  # chunk by chunk, so that nothing is held twice
-            part = slice(start, min(start + rows, self.n))
+            raise StoreError(f"The store at {self.path} has {self.n_done} of {self.n} rows; its run did not end.")
+        return {name: self._read(name) for name in self.arrays}
+
+    def _read(self, name: str) -> np.ndarray:
+        array = self._array(name)
+        whole = np.empty(array.shape, np.float32)
+        for start in range(0, self.n, self._chunk):  # chunk by chunk, so that nothing is held twice
+            part = slice(start, min(start + self._chunk, self.n))
             try:
-                z[part], scores[part] = self._array("z")[part], self._array("scores")[part]
+                whole[part] = array[part]
             except Exception as error:  # a codec's own errors: checksum, truncation
                 raise StoreError(
-                    f"The store at {self.path} is damaged ({error}). Type --fresh to capture again."
+                    f"The store at {self.path} is damaged ({error}). Type --fresh to start again."
                 ) from error
-            if not np.isfinite(z[part]).all() or np.isnan(scores[part, 0]).any():
-                raise StoreError(
-                    f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to capture again."
-                )
-        return z, scores
+            if np.isnan(whole[part]).reshape(part.stop - start, -1).all(axis=1).any():
+                raise StoreError(f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to start again.")
+        return whole
 
     def close(self) -> None:
         """Release the lock; rows that fill no chunk are dropped (a resumed run makes them again)."""
@@ -215,18 +213,17 @@ def discard(path: Path) -> None:
         shutil.rmtree(path)
 
 
-_Z_DIMS = ("item", "layer", "head", "head_dim")
-_PARTS = ("zarr.json", "z", "scores", "done", "ready", "lock")
+_PARTS = ("zarr.json", "z", "scores", "effects", "done", "ready", "lock")
 
 
 def _refuse_strangers(path: Path) -> None:
     """Raise if `path` is no store: what is in it is not ours to delete."""
     if path.exists() and not path.is_dir():
-        raise StoreError(f"{path} is a file, not a store of activations. Give another folder.")
+        raise StoreError(f"{path} is a file, not a store. Give another folder.")
     strangers = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
     strangers = [name for name in strangers if name not in _PARTS and not name.endswith(".partial")]
     if strangers:
-        raise StoreError(f"{path} is no store of activations: it holds {strangers[0]}. Give another folder.")
+        raise StoreError(f"{path} is no store: it holds {strangers[0]}. Give another folder.")
 
 
 def _locked(path: Path) -> IO[str]:
@@ -260,5 +257,5 @@ def _disk(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "The disk is full" if full else f"Can't write ({error.strerror or error})"
         raise RunError(
-            f"{what}: {path}. What was captured so far is kept; make room and run the same command again."
+            f"{what}: {path}. What was done so far is kept; make room and run the same command again."
         ) from error

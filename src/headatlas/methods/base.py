@@ -7,6 +7,7 @@ It does not know where activations are kept, how prompts were made, or what is d
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,9 +16,11 @@ import xarray as xr
 from jaxtyping import Float
 
 from headatlas._registry import Registry
+from headatlas.models.tree import MAX_NODES, plan_packs
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
+    from headatlas.prompts import Prompt
 
 Sign = Literal["absolute", "positive", "signed"]
 
@@ -74,6 +77,60 @@ class Method(ABC):
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
     ) -> xr.Dataset:
         """Return the samples of importance described in the class's laws."""
+
+
+class ModelMethod(Method):
+    """A method that runs the model: it scores packs of prompts, and its rows stream into a store.
+
+    Further laws (tested over the registry)
+    ---------------------------------------
+    - `rows` of a pack depend on its prompts, the activations and the seed, not on what else is in the pack.
+    - The rows of all packs, put together, give the samples: `samples` runs nothing.
+    """
+
+    reads: ClassVar[Literal["activations", "model"]] = "model"
+    values: ClassVar[tuple[str, ...]] = ("importance",)
+    """What `rows` gives of every head; "importance" is the first."""
+
+    @abstractmethod
+    def rows(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> Float[np.ndarray, "prompt layer head value"]:
+        """Score every head on every one of `prompts`, steps of one main question."""
+
+    def check(self, prompts: "Sequence[Prompt]") -> None:
+        """Raise `InputError` where these prompts can't be scored; called before anything is run."""
+
+    def samples(
+        self,
+        rows: Float[np.ndarray, "prompt layer head value"],
+        prompts: "Sequence[Prompt]",
+        activations: Activations,
+    ) -> xr.Dataset:
+        """Return the samples of importance: one a prompt, with the other values beside it."""
+        dims = ("sample", "layer", "head")
+        variables = {name: (dims, np.ascontiguousarray(rows[..., i])) for i, name in enumerate(self.values)}
+        coords = {
+            "function": ("sample", np.array([p.function for p in prompts])),
+            "group": ("sample", np.array([p.group for p in prompts])),
+        }
+        return xr.Dataset(variables, coords=coords, attrs=self.about(activations))
+
+    def about(self, activations: Activations) -> dict[str, Any]:
+        """Return what the samples' attributes say of the method."""
+        return {}
+
+    def __call__(
+        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
+    ) -> xr.Dataset:
+        """Return the samples, pack by pack and without a store."""
+        assert model is not None and activations is not None, "a method that reads the model is given one"
+        self.check(prompts)
+        parts = [
+            self.rows(model, [prompts[i] for i in pack], activations, seed=seed)
+            for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES)
+        ]
+        return self.samples(np.concatenate(parts).astype(np.float32), prompts, activations)
 
 
 methods: Registry[type[Method]] = Registry("method")

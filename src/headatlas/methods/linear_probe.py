@@ -136,14 +136,17 @@ def _heads(z: Float[np.ndarray, "item layer head head_dim"], part: slice) -> Flo
 def _moments(
     x: Float[Tensor, "unit item dim"], label: Int[np.ndarray, " item"], fold: Int[np.ndarray, " item"]
 ) -> tuple[Float[Tensor, "function fold unit dim dim"], Float[Tensor, "function fold"]]:
-    """Return the sums of x x' by function and fold, and how many items each holds."""
+    """Return the sums of x x' by function and fold, and how many items each holds.
+
+    In float64: one dimension of a head can be a hundred times the others, whose variance would drown in rounding.
+    """
     classes, folds = int(label.max()) + 1, int(fold.max()) + 1
-    sums = torch.zeros(classes, folds, x.shape[0], x.shape[2], x.shape[2])
+    sums = torch.zeros(classes, folds, x.shape[0], x.shape[2], x.shape[2], dtype=torch.float64)
     counts = torch.zeros(classes, folds, dtype=torch.float64)
     for c in range(classes):
         for k in range(folds):
             rows = np.flatnonzero((label == c) & (fold == k))
-            some = x[:, rows]
+            some = x[:, rows].double()
             sums[c, k] = some.transpose(1, 2) @ some
             counts[c, k] = len(rows)
     return sums, counts
@@ -162,13 +165,16 @@ def _solve(
     count = counts[:, keep].sum(1)
     present = count > 0
     weight = torch.where(present, 1 / count.clamp_min(1) / present.sum(), 0.0)
-    total = sums[:, keep].sum(1).double()
+    total = sums[:, keep].sum(1)
     moment = torch.einsum("c,cuij->uij", weight, total)
     mean = moment[:, :-1, -1]
     covariance = moment[:, :-1, :-1] - mean.unsqueeze(2) * mean.unsqueeze(1)
     dims = covariance.shape[-1]
-    # A silent head has no variance: the floor keeps its system solvable, and its weights zero.
-    variance = covariance.diagonal(dim1=1, dim2=2).mean(-1).clamp_min(1e-12)
+    # A silent head has no variance, and one whose spread is a few outliers in other folds has next to none beside
+    # its mean, less than rounding: the floor keeps the system solvable, and the weights near zero.
+    variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
+    around_zero = moment[:, :-1, :-1].diagonal(dim1=1, dim2=2).mean(-1)
+    variance = torch.maximum(variance, 1e-9 * around_zero).clamp_min(1e-12)
     own = weight[:, None, None] * total[:, :, :-1, -1]  # (function, unit, dim): weighted sums of x
     share = weight * count
     target = (own - share[:, None, None] * mean).permute(1, 2, 0)

@@ -13,9 +13,9 @@ The cost of all heads of a step is that of (heads x (layers + 1) / 2) x answer t
 It does not know what z is replaced by, nor how results are averaged.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -147,6 +147,35 @@ class Block:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    @classmethod
+    def joined(cls, blocks: "Sequence[Block]") -> "Block":
+        """Return one block of several: they run together, each seeing its own prompts only. Positions "answer"."""
+        whole = cls.__new__(cls)
+        whole.model, whole.prompts = blocks[0].model, tuple(p for b in blocks for p in b.prompts)
+        whole.targets = [t for b in blocks for t in b.targets]
+        whole.tokens = torch.cat([b.tokens for b in blocks])
+        whole.depth = torch.cat([b.depth for b in blocks])
+        first = np.cumsum([0, *(len(b) for b in blocks)]).tolist()
+        step = np.cumsum([0, *(len(b.prompts) for b in blocks)]).tolist()
+        node = np.cumsum([0, *(b._keys[0].shape[1] if b._keys else 0 for b in blocks)]).tolist()
+        whole.owner = torch.cat([b.owner + s for b, s in zip(blocks, step, strict=False)])
+        whole.predicting = [p + f for b, f in zip(blocks, first, strict=False) for p in b.predicting]
+        whole._parts = [
+            replace(part, at=slice(part.at.start + f, part.at.stop + f), path=part.path + n)
+            for b, f, n in zip(blocks, first, node, strict=False)
+            for part in b._parts
+        ]
+        keyed = [b for b in blocks if b._keys]  # a block of one-token prompts sees nothing before it
+        layers = range(len(keyed[0]._keys) if keyed else 0)
+        whole._keys = [torch.cat([b._keys[i] for b in keyed], 1) for i in layers]
+        whole._values = [torch.cat([b._values[i] for b in keyed], 1) for i in layers]
+        return whole
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the keys and values."""
+        return sum(t.numel() * t.element_size() for t in (*self._keys, *self._values))
+
     @torch.no_grad()
     def _remember(self, tree: TokenTree) -> None:
         """Run the prompts once and keep every layer's keys and values, (kv_head, node, head_dim)."""
@@ -173,6 +202,27 @@ class Block:
             Row 0 is the model as it is; the variants follow, by layer and in their order.
         """
         variants = variants or {}
+        return self.run_with(
+            {layer: self._replacing(v) for layer, v in variants.items()},
+            joining={layer: len(v.heads) for layer, v in variants.items()},
+        )
+
+    def run_with(
+        self,
+        functions: Mapping[int, Callable[[Tensor], Tensor | None]],
+        *,
+        joining: Mapping[int, int] | None = None,
+    ) -> Float[Tensor, "row token width"]:
+        """Run the block with any functions of what goes into the attention output projections.
+
+        Parameters
+        ----------
+        functions
+            Layer -> function of the projection's input (row, token, heads * head_dim), which returns what replaces
+            it, or None to leave it.
+        joining
+            Layer -> how many copies of row 0 join the batch there, as its last rows.
+        """
         hidden: list[Tensor] = []
         size = len(self)
         mask: Any = torch.zeros(1, 1, size, size, dtype=self.model.dtype, device=self.model.device)
@@ -181,8 +231,8 @@ class Block:
         with ExitStack() as stack:
             stack.enter_context(self._attention())
             stack.enter_context(self.model._on_output(hidden))
-            stack.enter_context(self.model._on_layers({i: _joining(len(v.heads)) for i, v in variants.items()}))
-            stack.enter_context(self.model._on_z({i: self._replacing(v) for i, v in variants.items()}))
+            stack.enter_context(self.model._on_layers({i: _joining(n) for i, n in (joining or {}).items()}))
+            stack.enter_context(self.model._on_z(functions))
             self.model.model(
                 input_ids=self.tokens[None], position_ids=self.depth[None], attention_mask=mask, use_cache=False
             )

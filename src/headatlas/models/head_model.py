@@ -16,7 +16,7 @@ It does not know questions, functions or files.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +72,8 @@ class HeadModel:
     Attributes
     ----------
     model, tokenizer
-        The stock Hugging Face objects; the model is in eval mode and never modified.
+        The stock Hugging Face objects; the model is in eval mode, its weights take no gradients, and it is never
+        modified.
     name, revision
         What it was loaded as.
     n_layers, n_heads, n_kv_heads, head_dim
@@ -103,7 +104,7 @@ class HeadModel:
     unsplit: str | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.model.eval()
+        self.model.eval().requires_grad_(False)  # weights are never trained: backward passes skip them
         if self.dtype == torch.float64:  # the grouped kernels of mixtures of experts know no float64
             self.model.set_experts_implementation("eager")
         config = self.model.config
@@ -189,6 +190,35 @@ class HeadModel:
 
                 handle = self._layers[layer].register_forward_pre_hook(hook, with_kwargs=True)
                 stack.callback(handle.remove)
+            yield
+
+    @contextmanager
+    def _on_inputs(self, modules: Iterable[nn.Module], function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Pass every tensor that goes into any of `modules` through `function`."""
+
+        def hook(
+            _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            new = tuple(function(a) if isinstance(a, Tensor) else a for a in args)
+            return new, {k: function(v) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+
+        with ExitStack() as stack:
+            for module in modules:
+                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+            yield
+
+    @contextmanager
+    def _on_results(
+        self, modules: Iterable[nn.Module], function: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    ) -> Iterator[None]:
+        """Replace what any of `modules` makes of its first input: ``function(module, input, result)``."""
+
+        def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
+            return function(module, args[0], result)
+
+        with ExitStack() as stack:
+            for module in modules:
+                stack.callback(module.register_forward_hook(hook).remove)
             yield
 
     @contextmanager

@@ -17,6 +17,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Int
 
+MAX_NODES = 1024
+"""Tokens of a packed tree at most. Larger trees save no more where only one question's steps share a prefix,
+and the mask grows with the square."""
+
 
 @dataclass(frozen=True)
 class TokenTree:

@@ -1,0 +1,173 @@
+"""Exact ablation: by how much the model's answer suffers when one head's z is replaced.
+
+1. The replacement is nothing (zero), the head's mean z over all items, every function weighing the same (mean), or
+   the z of other items, of other main questions, drawn by seed and item (resample).
+2. `models.sweep` replaces every head in turn, at the positions that predict the reference answer's tokens or at all,
+   and reads the answer's log-probability: no approximation, and one sweep for the price of a few forward passes.
+3. A sample is an item: the drop in the mean log-probability of its reference answer's tokens, in nats. Positive: the
+   model does worse without the head, so the head supports the answer.
+
+Mean and resample replace z by pooled z (its mean over an answer's positions, from the store), the same at every
+position. A head whose work another head takes over, or that acts only before the answer, has no effect here at
+positions "answer": see docs/planted.md. This module does not know hooks or caches.
+"""
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from headatlas.errors import InputError
+from headatlas.methods.base import Activations, ModelMethod, Sign, methods
+from headatlas.models.block import Positions
+from headatlas.models.sweep import MAX_TOKENS, sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from headatlas.models.head_model import HeadModel
+    from headatlas.prompts import Prompt
+
+By = Literal["zero", "mean", "resample"]
+
+
+def balanced_mean(activations: Activations) -> Float[np.ndarray, "layer head head_dim"]:
+    """Return the mean of pooled z over items, each function weighing the same."""
+    total = np.zeros(activations.z.shape[1:], np.float64)
+    for function in activations.functions:
+        total += activations.z[activations.function == function].mean(axis=0, dtype=np.float64)
+    return (total / len(activations.functions)).astype(np.float32)
+
+
+def replacements(
+    by: By, prompts: "Sequence[Prompt]", activations: Activations, *, draws: int, seed: int
+) -> Float[np.ndarray, "draw prompt layer head head_dim"]:
+    """Return what z is replaced by; prompt is 1 where it is the same for all.
+
+    Parameters
+    ----------
+    by
+        "zero", "mean" or "resample".
+    prompts
+        Whose z is replaced.
+    activations
+        Pooled z of all items.
+    draws
+        How many other items a prompt draws ("resample").
+    seed
+        A prompt's draws depend on it and on the prompt's id, not on the other prompts.
+
+    Raises
+    ------
+    InputError
+        "resample" where a prompt's main question is the only one.
+    """
+    if by == "zero":
+        return np.zeros((1, 1, *activations.z.shape[1:]), np.float32)
+    if by == "mean":
+        return balanced_mean(activations)[None, None]
+    drawn = []
+    for prompt in prompts:
+        others = np.flatnonzero(activations.group != prompt.group)
+        if not len(others):
+            raise InputError(
+                f"Nothing to replace the z of {prompt.id} by: all items are of main question '{prompt.group}', and "
+                "resampling needs another's. Give more questions, or --method ablation or ablation_zero."
+            )
+        draw = np.random.default_rng([seed, zlib.crc32(prompt.id.encode())])
+        drawn.append(others[draw.integers(len(others), size=draws)])
+    return np.asarray(activations.z[np.array(drawn).T])
+
+
+@dataclass(frozen=True)
+class Ablation(ModelMethod):
+    """The drop in the reference answer's log-probability when a head is replaced by its mean.
+
+    Parameters
+    ----------
+    positions
+        "answer": z is replaced where it predicts the answer's tokens. "all": everywhere; as exact, and dearer by the
+        ratio of prompt to answer.
+    max_tokens
+        Tokens run at once: bounds memory, changes no number.
+    """
+
+    name: ClassVar[str] = "ablation"
+    values: ClassVar[tuple[str, ...]] = ("importance", "total", "kl", "logit_diff")
+    default_sign: ClassVar[Sign] = "signed"
+    label: ClassVar[str] = "drop in the answer's log-probability, nats a token"
+    by: ClassVar[By] = "mean"
+    draws: ClassVar[int] = 1
+
+    positions: Positions = "answer"
+    max_tokens: int = MAX_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.positions not in get_args(Positions):
+            raise InputError(f"Unknown positions '{self.positions}'. Give one of: {', '.join(get_args(Positions))}.")
+        if self.max_tokens < 1 or self.draws < 1:
+            raise InputError("An ablation needs max_tokens and draws of 1 or more.")
+
+    def check(self, prompts: "Sequence[Prompt]") -> None:
+        """Raise `InputError` for answers without tokens, or nothing to resample from."""
+        for prompt in prompts:
+            if not len(prompt.answer_tokens):
+                raise InputError(f"{prompt.id} has an answer of no tokens: nothing can be lost. Give it an answer.")
+        if self.by == "resample" and len({p.group for p in prompts}) < 2:
+            raise InputError(
+                "Resampling replaces z by that of other main questions' items, and there is one only. "
+                "Give more questions, or --method ablation or ablation_zero."
+            )
+
+    def rows(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> Float[np.ndarray, "prompt layer head value"]:
+        """Return, of every head and prompt, the drop in the mean and the total log-probability of the reference
+        answer's tokens, the KL divergence of the answer's distributions, and the drop in the logit difference between
+        answer and foil (NaN without a foil).
+        """
+        replacement = replacements(self.by, prompts, activations, draws=self.draws, seed=seed)
+        swept = sweep(
+            model, prompts, torch.from_numpy(replacement), positions=self.positions, max_tokens=self.max_tokens
+        )
+        return swept.effect.astype(np.float32)
+
+    def about(self, activations: Activations) -> dict[str, Any]:
+        """Say what z was replaced by."""
+        over = {
+            "zero": "zero",
+            "mean": f"mean pooled z of {len(activations.z)} items, every function weighing the same",
+            "resample": f"pooled z of {self.draws} items of other main questions, averaged over the draws",
+        }
+        return {"replaced_by": over[self.by], "positions": self.positions}
+
+
+@dataclass(frozen=True)
+class AblationZero(Ablation):
+    """As `Ablation`, with z replaced by zero."""
+
+    name: ClassVar[str] = "ablation_zero"
+    by: ClassVar[By] = "zero"
+
+
+@dataclass(frozen=True)
+class AblationResample(Ablation):
+    """As `Ablation`, with z replaced by that of items of other main questions.
+
+    Parameters
+    ----------
+    draws
+        How many items; the effect is the mean over them.
+    """
+
+    name: ClassVar[str] = "ablation_resample"
+    by: ClassVar[By] = "resample"
+
+    draws: int = 4  # type: ignore[misc]
+
+
+for method in (Ablation, AblationZero, AblationResample):
+    methods.register(method.name, method)

@@ -1,0 +1,286 @@
+"""Gradients of the answers' log-probabilities with respect to every head's z, at the answer positions.
+
+1. `Answers` are the positions that predict some prompts' answers, run with any function of their z, in one layer or
+   in all. They run as a block apart from their prompts (`models.block`), which need no gradient: z is touched at the
+   answer positions only, and nothing before them depends on it. Where a model's attention can't be split so, each
+   prompt runs whole.
+2. `attribute` with no steps: one forward pass of the block and one backward pass give d logprob / d z of every head.
+   Steps of a block do not see each other, so the gradient of the sum of their log-probabilities is each one's own.
+   To first order, replacing z by r costs the answer sum over positions of gradient . (z - r): attribution patching
+   (Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching; Syed et al. 2023,
+   https://arxiv.org/abs/2310.10348).
+3. With m steps: integrated gradients (Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365) along the line from
+   r to z, by the midpoint rule, a layer at a time: all heads of the layer are at r + a (z - r), later layers run on.
+   The points are rows that join the batch at their layer. Over the heads of a layer the effects sum to the exact
+   effect of replacing the whole layer, up to an error of order 1 / m^2.
+
+It does not know what z is replaced by, nor what the effects are for.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from headatlas.errors import InputError, RunError
+from headatlas.models.block import Block, wide
+from headatlas.models.sweep import Replacement
+from headatlas.prompts import Prompt
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+OnZ = Callable[[Float[Tensor, "row token head head_dim"]], Float[Tensor, "row token head head_dim"]]
+"""Takes a layer's z at the answer positions, returns what replaces it (the same tensor, to leave it)."""
+
+MAX_TOKENS = 512
+"""Rows times tokens run at once with gradients: a token keeps about ten times its hidden state, in every layer."""
+
+
+class Answers:
+    """The positions that predict some prompts' answers, to be run with functions of their z.
+
+    Parameters
+    ----------
+    block
+        The prompts' block; in a model that can't be split (`HeadModel.unsplit`), one prompt's, at all positions.
+
+    Attributes
+    ----------
+    prompts
+        The prompts.
+    owner
+        Which prompt each answer position belongs to, (token,).
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.model, self.prompts, self.block = block.model, block.prompts, block
+        self._start = self.prompts[0].answer_start - 1 if self.model.unsplit else 0
+        self.owner = block.owner[self._start :]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the prompt runs with its answer, every row from the first layer on."""
+        return self.model.unsplit is not None
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def run(
+        self, functions: Mapping[int, OnZ], *, joining: Mapping[int, int] | None = None
+    ) -> Float[Tensor, "row token width"]:
+        """Run the answers; return the hidden states that the output layer reads, at the block's tokens.
+
+        Parameters
+        ----------
+        functions
+            Layer -> function of its z at the answer positions.
+        joining
+            Layer -> how many rows, copies of row 0, join the batch there, as its last. Where `whole`, all rows are
+            there from the first layer on, so one layer can be named at most.
+        """
+        joining = dict(joining or {})
+        on_x = {layer: self._at_answers(function) for layer, function in functions.items()}
+        if not self.whole:
+            return self.block.run_with(on_x, joining=joining)
+        assert len(joining) < 2, "rows of several layers can't be told apart"
+        hidden: list[Tensor] = []
+        tokens = self.block.tokens[None].expand(1 + sum(joining.values()), -1)
+        with self.model._on_output(hidden), self.model._on_z(on_x):
+            self.model.model(input_ids=tokens, use_cache=False)
+        return hidden[0]
+
+    def _at_answers(self, function: OnZ) -> Callable[[Tensor], Tensor]:
+        def on_x(x: Tensor) -> Tensor:
+            z = self.model.split_heads(x)
+            new = function(z[:, self._start :]).to(x.dtype)
+            return (torch.cat([z[:, : self._start], new], 1) if self._start else new).reshape(x.shape)
+
+        return on_x
+
+    def logprob(self, hidden: Float[Tensor, "row token width"]) -> Float[Tensor, "row prompt"]:
+        """Return the mean log-probability of a token of each prompt's reference answer, nats."""
+        logits = wide(self.model._logits_of(hidden[:, torch.cat(self.block.predicting)]))
+        targets = torch.cat(self.block.targets)
+        each = logits[:, torch.arange(len(targets), device=logits.device), targets] - torch.logsumexp(logits, -1)
+        return torch.stack([part.mean(1) for part in each.split([len(t) for t in self.block.targets], 1)], 1)
+
+
+def answers_of(model: "HeadModel", packs: Sequence[Sequence[Prompt]]) -> list[Answers]:
+    """Return the answers of all prompts as one block, or one prompt each where the model can't be split.
+
+    What the prompts of a pack share runs once; packs share nothing.
+    """
+    if model.unsplit:
+        return [Answers(Block(model, [prompt], positions="all")) for pack in packs for prompt in pack]
+    blocks = [Block(model, pack) for pack in packs]
+    return [Answers(blocks[0] if len(blocks) == 1 else Block.joined(blocks))]
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """What `attribute` found.
+
+    Attributes
+    ----------
+    base
+        Mean log-probability of a token of the reference answer, nats, (prompt,).
+    effect
+        Estimate of its fall when a head's z is replaced at the answer positions, the mean over draws: positive = the
+        head supports the answer. (prompt, layer, head).
+    """
+
+    base: Float[np.ndarray, " prompt"]
+    effect: Float[np.ndarray, "prompt layer head"]
+
+
+@torch.inference_mode(False)
+def attribute(
+    model: "HeadModel",
+    prompts: Sequence[Prompt],
+    replacement: Replacement,
+    *,
+    steps: int = 0,
+    max_tokens: int = MAX_TOKENS,
+) -> Attributed:
+    """Estimate what replacing each head's z costs the reference answers, by gradients.
+
+    Parameters
+    ----------
+    model
+        The model.
+    prompts
+        Steps of one main question, or any others; what they share runs once.
+    replacement
+        (draw, prompt or 1, layer, head, head_dim), as for `models.sweep.sweep`.
+    steps
+        0: to first order, at z. m: integrated gradients over m midpoints.
+    max_tokens
+        Rows times tokens run at once with gradients (integrated gradients); changes no number.
+
+    Raises
+    ------
+    RunError
+        A step's log-probability or gradient is not finite.
+    InputError
+        The replacement is not of the model's shape, or `steps` is negative.
+    """
+    shape = (model.n_layers, model.n_heads, model.head_dim)
+    if tuple(replacement.shape[2:]) != shape or replacement.shape[1] not in (1, len(prompts)):
+        raise InputError(
+            f"The replacement has shape {tuple(replacement.shape)}, expected (draws, 1 or {len(prompts)} prompts, "
+            f"layers, heads, head_dim) with the last three {shape}."
+        )
+    if steps < 0:
+        raise InputError(f"Integrated gradients of {steps} steps. Give 0 (first order) or more.")
+    replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
+    base, effect = [], []
+    done = 0
+    for answers in answers_of(model, [prompts]):
+        one_for_all = replacement.shape[1] == 1
+        own = replacement if one_for_all else replacement[:, done : done + len(answers.prompts)]
+        to = own[:, torch.zeros_like(answers.owner) if one_for_all else answers.owner]  # (draw, token, layer, …)
+        done += len(answers.prompts)
+        run = _integrated(answers, to, steps, max_tokens) if steps else _first_order(answers, to)
+        base.append(run[0].double().cpu())
+        effect.append(by_prompt(run[1], answers))
+    found = Attributed(torch.cat(base).numpy(), torch.cat(effect).numpy())
+    for prompt, logprob, values in zip(prompts, found.base, found.effect, strict=True):
+        if not (np.isfinite(logprob) and np.isfinite(values).all()):
+            raise RunError(
+                f"The log-probability of the reference answer of {prompt.id} ({prompt.answer!r}), or its gradient, is "
+                f"not finite in {str(model.dtype).removeprefix('torch.')}. Give --dtype float32, or leave that step out."
+            )
+    return found
+
+
+Found = tuple[Float[Tensor, " prompt"], Float[Tensor, "token layer head"]]
+
+
+def _first_order(answers: Answers, to: Float[Tensor, "draw token layer head head_dim"]) -> Found:
+    """Return the log-probabilities, and the effect of every token's z: gradient . (z - mean replacement)."""
+    z: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> OnZ:
+        def function(x: Tensor) -> Tensor:
+            z[layer] = x if x.requires_grad else x.detach().requires_grad_()
+            return z[layer]
+
+        return function
+
+    layers = range(answers.model.n_layers)
+    with torch.enable_grad():
+        logprob = answers.logprob(answers.run({layer: keep(layer) for layer in layers}))[0]
+        gradients = torch.autograd.grad(logprob.sum(), [z[layer] for layer in layers])
+    slope = wide(torch.stack([g[0] for g in gradients], 1))
+    value = wide(torch.stack([z[layer][0].detach() for layer in layers], 1))
+    return logprob.detach(), (slope * (value - to.mean(0))).sum(-1)
+
+
+def _integrated(
+    answers: Answers, to: Float[Tensor, "draw token layer head head_dim"], steps: int, max_tokens: int
+) -> Found:
+    """Return the log-probabilities, and every token's effect: (z - r) . the mean gradient between r and z."""
+    model = answers.model
+    effect = to.new_zeros(to.shape[1:4])
+    base: Tensor | None = None
+    most = max(1, max_tokens // (len(answers.block) * len(to)))
+    for chunk in _points(model.n_layers, steps, most, mixed=not answers.whole):
+        leaves: dict[int, Tensor] = {}
+        change: dict[int, Tensor] = {}
+        functions = {
+            layer: _interpolating(layer, torch.tensor(at, dtype=to.dtype, device=to.device), to, leaves, change)
+            for layer, at in chunk.items()
+        }
+        joining = {layer: len(at) * len(to) for layer, at in chunk.items()}
+        with torch.enable_grad():
+            logprob = answers.logprob(answers.run(functions, joining=joining))
+            gradients = torch.autograd.grad(logprob[1:].sum(), [leaves[layer] for layer in chunk])
+        for (layer, at), gradient in zip(chunk.items(), gradients, strict=True):
+            slope = wide(gradient).unflatten(0, (len(at), len(to))).sum(0) / steps  # (draw, token, head, dim)
+            effect[:, layer] += (slope * change[layer]).sum(-1).mean(0)
+        base = logprob[0].detach() if base is None else base
+    assert base is not None
+    return base, effect
+
+
+def _interpolating(
+    layer: int,
+    at: Float[Tensor, " step"],
+    to: Float[Tensor, "draw token layer head head_dim"],
+    leaves: dict[int, Tensor],
+    change: dict[int, Tensor],
+) -> OnZ:
+    """Return a function that puts the last rows' z between r and row 0's z; it notes those rows, and z - r."""
+
+    def function(z: Tensor) -> Tensor:
+        change[layer] = wide(z[0].detach()) - to[:, :, layer]
+        points = to[:, :, layer] + at.reshape(-1, 1, 1, 1, 1) * change[layer]
+        leaves[layer] = points.flatten(0, 1).to(z.dtype).requires_grad_()
+        return torch.cat([z[: len(z) - len(leaves[layer])], leaves[layer]])
+
+    return function
+
+
+def _points(layers: int, steps: int, most: int, *, mixed: bool) -> Iterator[dict[int, list[float]]]:
+    """Deal the midpoints of all layers into chunks of at most `most`: layer -> points; unmixed, a layer a chunk."""
+    midpoints = [(i + 0.5) / steps for i in range(steps)]
+    every: list[tuple[int, float]] = [(layer, at) for layer in range(layers) for at in midpoints]
+    runs = [every] if mixed else [[p for p in every if p[0] == layer] for layer in range(layers)]
+    for run in runs:
+        for start in range(0, len(run), most):
+            chunk: dict[int, list[float]] = defaultdict(list)
+            for layer, at in run[start : start + most]:
+                chunk[layer].append(at)
+            yield dict(chunk)
+
+
+def by_prompt(values: Float[Tensor, "token *rest"], answers: Answers) -> Float[Tensor, "prompt *rest"]:
+    """Sum over each prompt's answer positions, in float64 on the CPU."""
+    total = torch.zeros(len(answers.prompts), *values.shape[1:], dtype=torch.float64)
+    return total.index_add_(0, answers.owner.cpu(), values.double().cpu())
