@@ -9,7 +9,8 @@
    ones, so LayerNorm's mean is 0 and no wire is an axis (`Board`).
 3. A head is wired by saying what its query, key and value read and what it writes (`Board.head`). All others are
    distractors: random queries, keys and values of token and position, so they attend and write to every wire,
-   into the output too, but little.
+   into the output too, but little. One is a decoy (`Board.decoy`): it attends as a planted head does, its z holds the
+   answer as that head's does, and it writes it to the junk wire, which nobody reads.
 4. One function a planted model makes the task, 4 layers x 6 heads, and the prompts, and names the planted heads
    (`Planted`): `CASES` lists them.
 
@@ -19,6 +20,7 @@ It does not know methods, nor what they must find.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,8 +37,10 @@ VOCAB = POSITIONS = HEAD_DIM
 WIDTH = HEADS * HEAD_DIM
 EPSILON = 1e8
 SHARP = 6.0
-"""Score of what a head looks for, where all else scores 0: about 0.97 of the attention, so not saturated."""
-LOUD = 0.4
+"""Score of what a head looks for, where all else scores 0: about 0.97 of the attention, so not wholly saturated."""
+GAIN = 6.0
+"""What a head that answers adds to the answer's logit."""
+LOUD = 0.25
 """Standard deviation of what one distractor adds to a logit."""
 
 BOS = 0
@@ -56,12 +60,15 @@ class Planted:
     ----------
     roles
         Role -> (layer, head). `heads` are all of them.
+    decoy
+        The head that has the answer in its z, and does nothing with it.
     """
 
     name: str
     model: HeadModel
     prompts: list[Prompt]
     roles: dict[str, Head]
+    decoy: Head
 
     @property
     def heads(self) -> set[Head]:
@@ -106,7 +113,7 @@ class Board:
             part: {wire: self._normal(len(self.wires[wire]), HEAD_DIM) * 0.5 for wire in ("token", "position")}
             for part in ("query", "key", "value")
         }
-        loud = {"out": LOUD, "slot": LOUD / 10, "flag": LOUD / 10, "junk": 1.0}
+        loud = {"out": LOUD, "slot": LOUD / 20, "flag": LOUD / 20, "junk": 1.0}
         scale = (0.5 * HEAD_DIM**0.5) ** -1  # so that z has a length of about 1
         write = {wire: self._normal(HEAD_DIM, len(self.wires[wire])) * scale * size for wire, size in loud.items()}
         self.head(layer, head, **read, write=write)
@@ -136,15 +143,28 @@ class Board:
         attention.c_proj.weight[at[0]] = sum(matrix @ self.wires[wire] for wire, matrix in write.items())
         return layer, head
 
+    def decoy(self, *, of: Head, layer: int = 2, head: int = 0) -> Head:
+        """Wire a head that reads as another does, and writes where nobody reads."""
+        source, target = self.gpt2.transformer.h[of[0]].attn, self.gpt2.transformer.h[layer].attn
+        for i in range(3):
+            here, there = (slice(i * WIDTH + h * HEAD_DIM, i * WIDTH + (h + 1) * HEAD_DIM) for h in (of[1], head))
+            target.c_attn.weight[:, there] = source.c_attn.weight[:, here]
+            target.c_attn.bias[there] = source.c_attn.bias[here]
+        junk = self.wires["junk"]
+        target.c_proj.weight[head * HEAD_DIM : (head + 1) * HEAD_DIM] = self._normal(HEAD_DIM, len(junk)) @ junk
+        return layer, head
+
     def clip(self, layer: int, *, gain: float) -> None:
-        """Make a layer's MLP write to the output what the slot holds, 0 below 0.4 and `gain` above 0.8."""
+        """Make a layer's MLP write to the output what the slot holds, 0 below 1/3 and `gain` above 2/3."""
         mlp, eye = self.gpt2.transformer.h[layer].mlp, torch.eye(VOCAB)
         mlp.c_fc.weight.copy_(self.wires["slot"].T @ torch.cat([eye, eye], 1))
-        mlp.c_fc.bias.copy_(torch.tensor([-0.4, -0.8]).repeat_interleave(VOCAB))
-        mlp.c_proj.weight.copy_(2.5 * gain * torch.cat([eye, -eye]) @ self.wires["out"])
+        mlp.c_fc.bias.copy_(torch.tensor([-1 / 3, -2 / 3]).repeat_interleave(VOCAB))
+        mlp.c_proj.weight.copy_(3 * gain * torch.cat([eye, -eye]) @ self.wires["out"])
 
-    def planted(self, name: str, prompts: list[Prompt], **roles: Head) -> Planted:
-        return Planted(name, HeadModel(self.gpt2, Tokens(eos_token_id=BOS), f"planted-{name}"), prompts, roles)
+    def planted(self, name: str, prompts: list[Prompt], *, decoy_of: str, **roles: Head) -> Planted:
+        decoy = self.decoy(of=roles[decoy_of])
+        model = HeadModel(self.gpt2, Tokens(eos_token_id=BOS), f"planted-{name}")
+        return Planted(name, model, prompts, roles, decoy)
 
 
 # -- the parts that heads are wired from ------------------------------------------------------------
@@ -221,8 +241,8 @@ def _one_marked(draw: np.random.Generator) -> tuple:
 def copy_head(*, seed: int = 0) -> Planted:
     """Answer with the marked token: one head attends to it and writes it to the output."""
     board = Board(seed=seed)
-    copies = _copy_marked(board, 2, 3, {"out": 5 * SAME})
-    return board.planted("copy", _prompts(_one_marked, seed=seed), copies=copies)
+    copies = _copy_marked(board, 2, 3, {"out": GAIN * SAME})
+    return board.planted("copy", _prompts(_one_marked, seed=seed), copies=copies, decoy_of="copies")
 
 
 def previous_token(*, seed: int = 0) -> Planted:
@@ -233,8 +253,8 @@ def previous_token(*, seed: int = 0) -> Planted:
         return tokens, tokens[-2:].tolist(), tokens[:2].tolist()
 
     board = Board(seed=seed)
-    previous = _previous(board, 1, 2, {"out": 5 * SAME})
-    return board.planted("previous", _prompts(make, seed=seed), previous=previous)
+    previous = _previous(board, 1, 2, {"out": GAIN * SAME})
+    return board.planted("previous", _prompts(make, seed=seed), previous=previous, decoy_of="previous")
 
 
 def induction_pair(*, seed: int = 0) -> Planted:
@@ -252,9 +272,11 @@ def induction_pair(*, seed: int = 0) -> Planted:
     board = Board(seed=seed)
     previous = _previous(board, 0, 1, {"slot": SAME})
     induction = board.head(
-        2, 4, query={"token": SHARP * SAME}, key={"slot": SAME}, value={"token": SAME}, write={"out": 5 * SAME}
+        2, 4, query={"token": SHARP * SAME}, key={"slot": SAME}, value={"token": SAME}, write={"out": GAIN * SAME}
     )
-    return board.planted("induction", _prompts(make, seed=seed), previous=previous, induction=induction)
+    return board.planted(
+        "induction", _prompts(make, seed=seed), previous=previous, induction=induction, decoy_of="induction"
+    )
 
 
 def fact_lookup(*, seed: int = 0) -> Planted:
@@ -271,9 +293,9 @@ def fact_lookup(*, seed: int = 0) -> Planted:
     board = Board(seed=seed)
     lookup = board.head(
         1, 0, query={}, always=SHARP * _unit(0), key={"token": _onto(subjects, 0)}, value={"token": _each(facts)},
-        write={"out": 5 * SAME},
+        write={"out": GAIN * SAME},
     )  # fmt: skip
-    return board.planted("fact", _prompts(make, seed=seed), lookup=lookup)
+    return board.planted("fact", _prompts(make, seed=seed), lookup=lookup, decoy_of="lookup")
 
 
 def chain(*, seed: int = 0) -> Planted:
@@ -300,9 +322,9 @@ def chain(*, seed: int = 0) -> Planted:
     to_value = {int(pairs[n, v]): int(out[v]) for n in range(names) for v in range(values)}
     reads = board.head(
         3, 5, query={"slot": SHARP * SAME}, key={"token": _each(to_name)}, value={"token": _each(to_value)},
-        write={"out": 5 * SAME},
+        write={"out": GAIN * SAME},
     )  # fmt: skip
-    return board.planted("chain", _prompts(make, seed=seed), moves=moves, reads=reads)
+    return board.planted("chain", _prompts(make, seed=seed), moves=moves, reads=reads, decoy_of="reads")
 
 
 def backup(*, seed: int = 0) -> Planted:
@@ -314,35 +336,38 @@ def backup(*, seed: int = 0) -> Planted:
     board = Board(seed=seed)
     first = board.head(
         0, 2, query={}, always=SHARP * _unit(0), key={"token": _onto(MARKED, 0)},
-        value={"token": UNMARK + _onto(MARKED, BOS)}, write={"out": 6 * (SAME - torch.diag(_unit(BOS))),
-                                                            "flag": _unit(BOS)[:, None]},
+        value={"token": UNMARK + _onto(MARKED, BOS)},
+        write={"out": GAIN * torch.diag(1 - _unit(BOS)), "flag": _unit(BOS)[:, None]},
     )  # fmt: skip
     second = board.head(
         3, 1, query={"flag": 14 * _unit(1)[None]}, always=SHARP * _unit(0),
         key={"token": _onto(MARKED, 0) + _onto(np.array([BOS]), 1)}, value={"token": UNMARK}, write={"out": 3 * SAME},
     )  # fmt: skip
-    return board.planted("backup", _prompts(_one_marked, seed=seed), first=first, backup=second)
+    return board.planted("backup", _prompts(_one_marked, seed=seed), first=first, backup=second, decoy_of="first")
 
 
 def interference(*, seed: int = 0) -> Planted:
     """Answer with the marked token: one head writes it, a later one writes against it."""
     board = Board(seed=seed)
-    copies = _copy_marked(board, 1, 4, {"out": 7 * SAME})
+    copies = _copy_marked(board, 1, 4, {"out": (GAIN + 3) * SAME})
     interferes = _copy_marked(board, 3, 0, {"out": -3 * SAME})
-    return board.planted("interference", _prompts(_one_marked, seed=seed), copies=copies, interferes=interferes)
+    return board.planted(
+        "interference", _prompts(_one_marked, seed=seed), copies=copies, interferes=interferes, decoy_of="copies"
+    )
 
 
-def duplicates(*, seed: int = 0) -> Planted:
+def duplicates(*, apart: bool = False, seed: int = 0) -> Planted:
     """Answer with the marked token, which two equal heads put into a slot where one is enough.
 
-    Both write 1 into the slot; the MLP of layer 2 passes on what it holds, no more than 1: each alone is enough, and
-    the slot of 2 lies where the MLP is flat.
+    Both write 1 into the slot; the MLP of layer 2 passes on what it holds, but no more than 2/3: each head alone is
+    enough, and the slot of 2 lies where the MLP is flat. They stand in one layer, or `apart` in two.
     """
     board = Board(seed=seed)
     one = _copy_marked(board, 1, 0, {"slot": SAME})
-    other = _copy_marked(board, 1, 3, {"slot": SAME})
-    board.clip(2, gain=5.0)
-    return board.planted("duplicates", _prompts(_one_marked, seed=seed), one=one, other=other)
+    other = _copy_marked(board, 0 if apart else 1, 3, {"slot": SAME})
+    board.clip(2, gain=GAIN)
+    name = "duplicates apart" if apart else "duplicates"
+    return board.planted(name, _prompts(_one_marked, seed=seed), one=one, other=other, decoy_of="one")
 
 
 CASES: dict[str, Callable[..., Planted]] = {
@@ -354,4 +379,5 @@ CASES: dict[str, Callable[..., Planted]] = {
     "backup": backup,
     "interference": interference,
     "duplicates": duplicates,
+    "duplicates apart": partial(duplicates, apart=True),
 }

@@ -95,18 +95,22 @@ def sweep(
         return Swept(np.concatenate([p.base for p in parts]), np.concatenate([p.effect for p in parts]))
     run = _whole_prompts if model.unsplit else _in_blocks
     base, rows = run(model, prompts, replacement, positions, max_tokens)
-    if not np.isfinite(base[:, 0]).all():
-        bad = prompts[int(np.flatnonzero(~np.isfinite(base[:, 0]))[0])]
-        raise RunError(
-            f"The model gives the reference answer of {bad.id} ({bad.answer!r}) no probability in "
-            f"{str(model.dtype).removeprefix('torch.')}: no effect on it can be measured. "
-            "Give --dtype float32, or leave that step out."
-        )
     kl = METRICS.index("kl")
     effect = base[:, None, None] - rows
     effect[..., kl] = rows[..., kl]
     base[:, kl] = 0
     return Swept(base, effect)
+
+
+def _check_base(model: "HeadModel", prompts: Sequence[Prompt], base: Float[np.ndarray, "prompt metric"]) -> None:
+    """Raise `RunError` for a reference answer that the model gives no probability."""
+    for prompt, value in zip(prompts, base[:, 0], strict=True):
+        if not np.isfinite(value):
+            raise RunError(
+                f"The model gives the reference answer of {prompt.id} ({prompt.answer!r}) no probability in "
+                f"{str(model.dtype).removeprefix('torch.')}: no effect on it can be measured. "
+                "Give --dtype float32, or leave that step out."
+            )
 
 
 def _in_blocks(
@@ -132,7 +136,9 @@ def _in_blocks(
         if base is None:
             base = block.base(hidden[:1])
         found = block.read(hidden, base=base)  # row 0 of the same batch: rounding is alike
-        first = found[0] if first is None else first
+        if first is None:
+            first = found[0]
+            _check_base(model, prompts, first)
         at = 1
         for layer, heads in chunk.items():
             own = found[at : at + draws * len(heads)].reshape(draws, len(heads), *found.shape[1:])
@@ -180,6 +186,7 @@ def _whole_prompts(
                     found = block.read(_plain_run(model, prompt, 1 + len(heads)), base=compare)
                 if len(base) == i:
                     base.append(found[0])
+                    _check_base(model, [prompt], found[0])
                 own = found[1:].reshape(len(r), len(some), *found.shape[1:]).mean(0)
                 rows[i, layer, some.numpy()] = (own - found[0] + base[i])[:, 0]
     return np.stack(base)[:, 0].astype(np.float64), rows
