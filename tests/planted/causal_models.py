@@ -221,7 +221,7 @@ def _prompt(i: int, prefix: list[int] | np.ndarray, answer: list[int], foil: lis
     )  # fmt: skip
 
 
-def _prompts(make: Callable[[np.random.Generator], tuple], *, n: int = 32, seed: int) -> list[Prompt]:
+def _prompts(make: Callable[[np.random.Generator], tuple], *, n: int = 24, seed: int) -> list[Prompt]:
     draw = np.random.default_rng(seed)
     return [_prompt(i, *make(draw)) for i in range(n)]
 
@@ -298,11 +298,12 @@ def fact_lookup(*, seed: int = 0) -> Planted:
     return board.planted("fact", _prompts(make, seed=seed), lookup=lookup, decoy_of="lookup")
 
 
-def chain(*, seed: int = 0) -> Planted:
+def chain(*, hard: bool = False, seed: int = 0) -> Planted:
     """Look up the value of the name asked for (Q-composition).
 
     Tokens say "name n is asked for" or "n has value v". The first head moves the name to the answer position,
-    the second attends to that name's pair there and writes its value.
+    the second attends to that name's pair there and writes its value. With `hard` attention its scores are so far
+    apart that its softmax is flat where it stands.
     """
     names, values = 4, 3
     asks, pairs, out = 1 + np.arange(names), 5 + np.arange(names * values).reshape(names, values), 17 + np.arange(3)
@@ -321,10 +322,12 @@ def chain(*, seed: int = 0) -> Planted:
     to_name = {int(pairs[n, v]): int(asks[n]) for n in range(names) for v in range(values)}
     to_value = {int(pairs[n, v]): int(out[v]) for n in range(names) for v in range(values)}
     reads = board.head(
-        3, 5, query={"slot": SHARP * SAME}, key={"token": _each(to_name)}, value={"token": _each(to_value)},
+        3, 5, query={"slot": (4 if hard else 1) * SHARP * SAME}, key={"token": _each(to_name)}, value={"token": _each(to_value)},
         write={"out": GAIN * SAME},
     )  # fmt: skip
-    return board.planted("chain", _prompts(make, seed=seed), moves=moves, reads=reads, decoy_of="reads")
+    return board.planted(
+        "hard chain" if hard else "chain", _prompts(make, seed=seed), moves=moves, reads=reads, decoy_of="reads"
+    )
 
 
 def backup(*, seed: int = 0) -> Planted:
@@ -376,6 +379,7 @@ CASES: dict[str, Callable[..., Planted]] = {
     "induction": induction_pair,
     "fact": fact_lookup,
     "chain": chain,
+    "hard chain": partial(chain, hard=True),
     "backup": backup,
     "interference": interference,
     "duplicates": duplicates,

@@ -1,0 +1,97 @@
+"""What exact ablation of every head costs, in stock forward passes over the same steps, measured in one run.
+
+1. Stock: one forward pass a step, logits at every position, one prompt at a time. Same model, same dtype.
+2. Ablation: all heads of the default model, replaced by zero at the answer positions (`models.sweep`): of single CogQA
+   steps of about 350 tokens with answers of about 10, of whole CogQA questions (their steps share prefixes), and of the
+   built-in set, where eight steps share a passage.
+3. Memory: how far a sweep of the single steps raises the process's peak over what the stock passes took.
+
+    python benchmarks/ablation.py [--cogqa FILE] [--dtype float32] [--steps 6]
+"""
+
+import argparse
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import headatlas as ha
+from _line import COGQA, line
+from headatlas.models.head_model import HeadModel
+from headatlas.models.sweep import MAX_TOKENS, sweep
+from headatlas.prompts import Prompt, build_prompts
+
+Packs = Sequence[Sequence[Prompt]]
+
+
+def stock(model: HeadModel, packs: Packs) -> float:
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for pack in packs:
+            for prompt in pack:
+                tokens = torch.from_numpy(prompt.tokens)[None].to(model.device)
+                float(model.model(tokens, use_cache=False).logits[0, -1, 0])
+    return time.perf_counter() - start
+
+
+def ablation(model: HeadModel, packs: Packs, max_tokens: int = MAX_TOKENS) -> float:
+    nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
+    start = time.perf_counter()
+    for pack in packs:
+        sweep(model, pack, nothing, max_tokens=max_tokens)
+    return time.perf_counter() - start
+
+
+def by_question(prompts: Sequence[Prompt]) -> Packs:
+    groups: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        groups.setdefault(prompt.group, []).append(prompt)
+    return list(groups.values())
+
+
+def compare(name: str, model: HeadModel, packs: Packs, *, bound: float | None, rounds: int = 2) -> None:
+    steps = sum(map(len, packs))
+    sweep(model, packs[0], torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim))  # warm
+    pairs = [(stock(model, packs), ablation(model, packs)) for _ in range(rounds)]
+    ratio = float(np.median([b / a for a, b in pairs]))
+    line(f"ablation_over_stock_{name}", ratio, at_most=bound)
+    line(f"ablation_seconds_a_step_{name}", min(b for _, b in pairs) / steps)
+    line(f"mean_prompt_tokens_{name}", float(np.mean([len(p.tokens) for pack in packs for p in pack])))
+    line(f"mean_answer_tokens_{name}", float(np.mean([len(p.answer_tokens) for pack in packs for p in pack])))
+
+
+def peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cogqa", type=Path, default=COGQA)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--steps", type=int, default=6, help="single steps of CogQA")
+    parser.add_argument("--questions", type=int, default=3, help="whole questions of each set")
+    parser.add_argument("--chunks", type=int, nargs="*", default=[], help="also time these chunk sizes (tokens)")
+    args = parser.parse_args()
+    model = ha.load_model(dtype=args.dtype)
+    if args.cogqa.is_file():
+        prompts = build_prompts(ha.load_questions(args.cogqa, limit=150), model.tokenizer, template="published")
+        alike = [p for p in prompts if 320 <= len(p.tokens) <= 380 and 8 <= len(p.answer_tokens) <= 12]
+        single = [[p] for p in alike[: args.steps]]
+        stock(model, single)
+        before = peak_gb()
+        compare("cogqa_single_steps", model, single, bound=8)
+        line("sweep_peak_over_stock_gb", peak_gb() - before, at_most=1.5)
+        for size in args.chunks:
+            line(f"ablation_seconds_a_step_chunk_{size}", ablation(model, single, size) / len(single))
+        compare("cogqa_questions", model, by_question(prompts)[: args.questions], bound=8)
+    else:
+        print(f"{args.cogqa} is not here: its rows are left out")
+    prompts = build_prompts(ha.load_questions("builtin", limit=args.questions), model.tokenizer)
+    compare("builtin", model, by_question(prompts), bound=8)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Importance checked causally: planted heads are found, or provably can't be (docs/planted.md says which, and why).
+
+1. Every planted model does its task, and its decoy holds the answer without any effect.
+2. A method ranks the planted heads that it can see above all other heads; those it can't see (`BLIND`) stay among
+   the distractors. The numbers are those of docs/planted.md.
+3. What single ablation can't see shows when another head is ablated with it, or at other positions.
+4. The sweep agrees with one stock forward pass a head.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from headatlas.methods.ablation import Ablation, AblationResample, AblationZero
+from headatlas.methods.attribution import Attribution, IntegratedGradients
+from headatlas.methods.base import Activations
+from headatlas.models.sweep import sweep
+from tests.oracle import plain_hooks
+from tests.planted.causal_models import CASES, Planted
+
+METHODS = {
+    "ablation": Ablation(),
+    "ablation at all positions": Ablation(positions="all"),
+    "ablation_zero": AblationZero(),
+    "ablation_resample": AblationResample(),
+    "attribution": Attribution(),
+    "integrated_gradients": IntegratedGradients(),
+}
+AUROC = {"ablation": 1.0, "ablation at all positions": 1.0, "ablation_zero": 1.0, "ablation_resample": 1.0}
+"""What a method must reach over all heads; others 0.95."""
+
+_DUPLICATES = {"ablation", "ablation at all positions", "ablation_zero", "attribution"}
+BLIND: dict[tuple[str, str], set[str]] = {
+    ("induction", "previous"): set(METHODS) - {"ablation at all positions"},
+    ("hard chain", "moves"): {"attribution"},
+    ("backup", "backup"): set(METHODS),
+    ("duplicates", "one"): _DUPLICATES,
+    ("duplicates", "other"): _DUPLICATES,
+    ("duplicates apart", "one"): _DUPLICATES | {"integrated_gradients"},
+    ("duplicates apart", "other"): _DUPLICATES | {"integrated_gradients"},
+}
+"""(case, role) -> the methods that can't see that head."""
+FAINT = 0.02
+"""Nats: no head that a method is blind to comes out above it, no head that it sees below."""
+NOTHING = 1e-5
+"""Nats: rounding."""
+DOC = Path(__file__).parents[1] / "docs" / "planted.md"
+
+SEES = [(case, method) for case in CASES for method in METHODS if method not in BLIND.get((case, "one"), ())]
+"""All but the duplicates and the methods that see neither."""
+
+every_case = pytest.mark.parametrize("case", CASES)
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@cache
+def planted(case: str, seed: int = 0) -> Planted:
+    return CASES[case](seed=seed)
+
+
+@cache
+def activations(case: str, seed: int = 0) -> Activations:
+    p = planted(case, seed)
+    return Activations(
+        z=p.model.capture(p.prompts).z,
+        function=np.array([prompt.function for prompt in p.prompts]),
+        group=np.array([prompt.group for prompt in p.prompts]),
+        functions=("retrieval",),
+    )
+
+
+@cache
+def effects(case: str, method: str, seed: int = 0) -> np.ndarray:
+    """Return the mean importance over prompts, (layer, head)."""
+    p = planted(case, seed)
+    rows = METHODS[method].rows(p.model, p.prompts, activations(case, seed), seed=seed)
+    return rows[..., 0].mean(0)
+
+
+def auroc(effect: np.ndarray, heads) -> float:
+    truth = np.zeros(effect.shape, dtype=int)
+    truth[tuple(zip(*heads, strict=True))] = 1
+    return roc_auc_score(truth.ravel(), effect.ravel())
+
+
+def seen(case: str, method: str) -> set[tuple[int, int]]:
+    """Return the planted heads that support the answer and that the method can see."""
+    roles = planted(case).roles
+    return {at for role, at in roles.items() if role != "interferes" and method not in BLIND.get((case, role), ())}
+
+
+def zeroed(head: int):
+    """Return an edit that removes a head."""
+
+    def edit(z):
+        new = z.clone()
+        new[:, :, head] = 0
+        return new
+
+    return edit
+
+
+def replacement(p: Planted, kind: str, case: str) -> torch.Tensor:
+    mean = torch.from_numpy(activations(case).z.mean(0))[None, None]
+    return {"zero": torch.zeros_like(mean), "mean": mean}[kind]
+
+
+# -- the models -------------------------------------------------------------------------------------
+
+
+@every_case
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_model_does_its_task(case, seed):
+    p = planted(case, seed)
+    captured = p.model.capture(p.prompts)
+    assert captured.greedy.mean() >= 0.95
+    assert captured.logprob.mean() > -0.5
+    assert (captured.logprob > captured.foil_logprob).all()
+    assert len(p.heads) == len(p.roles) and p.decoy not in p.heads
+    assert (p.model.n_layers, p.model.n_heads) == (4, 6)
+    assert p.model.unsplit is None
+
+
+@pytest.mark.parametrize("case", ["copy", "fact", "chain", "interference", "duplicates"])
+def test_the_decoy_holds_the_answer_and_no_causal_method_takes_it_for_its_user(case):
+    p = planted(case)
+    held = activations(case).z[:, *p.decoy].argmax(-1)
+    assert (held == [prompt.answer_tokens[0] for prompt in p.prompts]).mean() >= 0.95
+    for method in METHODS:
+        assert abs(effects(case, method)[p.decoy]) < NOTHING
+
+
+# -- what must be found, and what can't be ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("case", "method"), SEES)
+def test_planted_heads_are_found(case, method):
+    effect, heads = effects(case, method), seen(case, method)
+    assert auroc(effect, heads) >= AUROC.get(method, 0.95)
+    assert min(effect[at] for at in heads) > FAINT
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("case", "method"), [at for at in SEES if at[1] in ("ablation", "attribution")])
+def test_planted_heads_are_found_among_other_distractors(case, method, seed):
+    assert auroc(effects(case, method, seed), seen(case, method)) >= AUROC.get(method, 0.95)
+
+
+@pytest.mark.parametrize(("case", "role", "method"), [(*at, m) for at, ms in BLIND.items() for m in METHODS if m in ms])
+def test_what_a_method_cannot_see_stays_faint(case, role, method):
+    effect = abs(effects(case, method)[planted(case).roles[role]])
+    assert effect < FAINT
+    if case.startswith("duplicates"):
+        assert effect < NOTHING
+
+
+@every_method
+def test_the_interfering_head_is_negative_and_lowest_of_all(method):
+    effect, head = effects("interference", method), planted("interference").roles["interferes"]
+    assert effect[head] == effect.min() < -5 * FAINT
+    assert auroc(-effect, {head}) == 1
+
+
+# -- what shows otherwise ---------------------------------------------------------------------------
+
+
+def test_a_head_that_acts_before_the_answer_shows_where_it_acts():
+    """The induction head reads what its partner wrote at earlier positions, which "answer" leaves as it is."""
+    at = planted("induction").roles["previous"]
+    assert abs(effects("induction", "ablation")[at]) < 0.001 * effects("induction", "ablation at all positions")[at]
+    assert effects("induction", "ablation at all positions")[at] > 3
+
+
+def test_the_backup_head_shows_when_the_first_is_ablated():
+    p = planted("backup")
+    (layer, head), backup = p.roles["first"], p.roles["backup"]
+    zero = replacement(p, "zero", "backup")
+    before = sweep(p.model, p.prompts, zero)
+    with p.model.edit({layer: zeroed(head)}):
+        after = sweep(p.model, p.prompts, zero)
+    effect = after.effect[..., 0].mean(0)
+    assert auroc(effect, {backup}) == 1
+    assert effect[backup] > 1
+    assert effect[layer, head] == pytest.approx(0, abs=NOTHING)  # it is gone already
+    # what the first one's ablation costs is what is lost although the second acts
+    lost = (before.base - after.base)[:, 0].mean()
+    assert lost == pytest.approx(before.effect[..., 0].mean(0)[layer, head], abs=NOTHING)
+    assert lost + effect[backup] > 2 * lost
+
+
+def test_the_backup_head_sleeps_under_mean_ablation():
+    """The flag is the same for all items, so their mean raises it too: the first head's whole effect shows."""
+    p = planted("backup")
+    (layer, head), backup = p.roles["first"], p.roles["backup"]
+    mean = replacement(p, "mean", "backup")
+
+    def averaged(z):
+        new = z.clone()
+        new[:, :, head] = mean[0, 0, layer, head]
+        return new
+
+    with p.model.edit({layer: averaged}):
+        after = sweep(p.model, p.prompts, mean).effect[..., 0].mean(0)
+    assert abs(after[backup]) < FAINT
+    assert effects("backup", "ablation")[layer, head] > 2 * effects("backup", "ablation_zero")[layer, head]
+
+
+@pytest.mark.parametrize("case", ["duplicates", "duplicates apart"])
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_either_duplicate_is_enough_and_both_are_needed(case, kind):
+    """Alone, neither moves any metric; the second to go takes the answer with it."""
+    p = planted(case)
+    (layer, head), other = p.roles["one"], p.roles["other"]
+    swept = sweep(p.model, p.prompts, replacement(p, kind, case))
+    for at in p.heads:
+        np.testing.assert_allclose(swept.effect[:, *at], 0, atol=1e-4)  # log-probability, KL and logits, every prompt
+    distractors = [swept.effect[:, a, b, 0].mean() for a in range(4) for b in range(6) if (a, b) not in p.heads]
+    assert np.sort(np.abs(distractors))[1] > NOTHING  # all but the decoy do more
+    with p.model.edit({layer: zeroed(head)}):
+        effect = sweep(p.model, p.prompts, replacement(p, kind, case)).effect[..., 0].mean(0)
+    assert auroc(effect, {other}) == 1
+    assert effect[other] > 3
+
+
+# -- the sweep, and what the docs say ---------------------------------------------------------------
+
+
+@torch.inference_mode()
+def by_hand(p: Planted, prompt, layer: int, head: int, new: torch.Tensor, start: int) -> float:
+    """The answer's mean log-probability, with z replaced from `start` on in one stock forward pass."""
+
+    def replace(at, z):
+        if at == layer:
+            z = z.clone()
+            z[:, start:, head] = new
+        return z
+
+    with plain_hooks(p.model, replace):
+        logits = p.model.model(input_ids=torch.from_numpy(prompt.tokens[:-1])[None]).logits[0]
+    return float(logits.log_softmax(-1)[prompt.predicting, prompt.answer_tokens].mean())
+
+
+@every_case
+@pytest.mark.parametrize("positions", ["answer", "all"])
+def test_the_sweep_is_what_stock_forward_passes_give(case, positions):
+    p = planted(case)
+    prompts = p.prompts[:2]
+    for kind in ("zero", "mean"):
+        r = replacement(p, kind, case)
+        swept = sweep(p.model, prompts, r, positions=positions)
+        for i, prompt in enumerate(prompts):
+            start = prompt.answer_start - 1 if positions == "answer" else 0
+            for layer, head in [*p.heads, p.decoy, (0, 0), (3, 4)]:
+                expected = by_hand(p, prompt, layer, head, r[0, 0, layer, head], start)
+                assert swept.base[i, 0] - swept.effect[i, layer, head, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_docs_show_these_numbers():
+    """The table of docs/planted.md: a row for each planted head, a column for each method, effects in nats."""
+    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in DOC.read_text().splitlines() if line.startswith("|")]
+    columns, table = rows[0][2:], {(row[0], row[1]): row[2:] for row in rows[2:]}
+    assert columns == [f"`{method}`" if " " not in method else "`ablation`, all positions" for method in METHODS]
+    assert set(table) == {(case, role) for case in CASES for role in planted(case).roles}
+    for (case, role), cells in table.items():
+        for method, cell in zip(METHODS, cells, strict=True):
+            effect = effects(case, method)[planted(case).roles[role]]
+            assert ("blind" in cell) == (method in BLIND.get((case, role), ())), (case, role, method)
+            assert float(cell.split()[0]) == pytest.approx(effect, abs=0.011), (case, role, method)
