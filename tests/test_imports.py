@@ -15,8 +15,9 @@ ROOT = Path(headatlas.__file__).parent
 # The data's path: a part may import what stands before it. A package is one part.
 ORDER = (
     "errors", "_registry", "_files",
-    "questions", "datasets", "building", "prompts", "models", "store", "controls", "methods", "stats", "checks",
-    "atlas", "pipeline", "maps", "findings", "figures", "run", "_terminal", "cli_questions", "cli",
+    "questions", "datasets", "building", "prompts", "models", "store", "controls", "methods", "stats", "specific",
+    "checks", "atlas", "needles", "roles", "pipeline", "maps", "findings", "figures", "run",
+    "_terminal", "cli_questions", "cli",
 )  # fmt: skip
 
 # questions.load_questions registers its sources when it is called: the one import that points ahead.

@@ -31,6 +31,12 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
   where nothing was compared.
 - ``answer_exact(function)``: share of items whose whole reference answer is the model's own, greedy answer.
 - ``n_items(function)``: how many items.
+- ``general(method, layer, head)``, ``specific(method, function, layer, head)``: the part of a map that all functions
+  share, and each function's own; ``general_share``, ``specific_share`` (of the reproducible variance), ``noise_share``
+  (method) with ``_low/_high``; ``specific_reliability``, ``items_needed`` (method, function); ``q_general``,
+  ``q_specific`` (`specific.split`).
+- ``agreement``, ``agreement_top`` (method, other_method, function): Spearman correlation of two methods' maps over
+  heads, and the share of their top heads that they have in common (by chance: ``agreement_chance``).
 - ``total``, ``kl``, ``logit_diff`` (method, function, layer, head): what ablation reads beside its importance
   (`methods.ablation`); NaN for other methods.
 
@@ -93,6 +99,16 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "unable": ("function",),
     "answer_exact": ("function",),
     "n_items": ("function",),
+    "general": ("method", "layer", "head"),
+    "specific": DIMS,
+    **{f"{name}_share{end}": ("method",) for name in ("general", "specific", "noise") for end in ("", "_low", "_high")},
+    "specific_reliability": ("method", "function"),
+    "items_needed": ("method", "function"),
+    "q_general": ("method", "layer", "head"),
+    "q_specific": DIMS,
+    "agreement": ("method", "other_method", "function"),
+    "agreement_top": ("method", "other_method", "function"),
+    "agreement_chance": (),
     "total": DIMS,
     "kl": DIMS,
     "logit_diff": DIMS,

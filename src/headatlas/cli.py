@@ -5,6 +5,7 @@ errors are one line, a traceback only with --debug.
 """
 
 import gc
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -140,8 +141,14 @@ def figure(
 
     path = _atlas_path(atlas)
     draw = figures.get(name)
-    drawn = draw(load_atlas(path), method=method, sign=sign, scale=scale)
-    stem = out or path.with_name("heatmaps" if method is None else f"heatmaps-{method}")
+    options = {"method": method, "sign": sign, "scale": None if scale == "shared" else scale}
+    given = {key: value for key, value in options.items() if value is not None}
+    if other := sorted(given.keys() - inspect.signature(draw).parameters.keys()):
+        raise InputError(f"Figure '{name}' has no --{other[0]}. Leave it out.")
+    drawn = draw(load_atlas(path), **given)
+    stem = out or path.with_name(
+        ("heatmaps" if name == "heads_importance" else name) + ("" if method is None else f"-{method}")
+    )
     for written in save_figure(drawn, stem, [f.strip() for f in formats.split(",")]):
         print(written)
 
@@ -180,6 +187,40 @@ def models(
         return
     for name, value in rows.items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+@app.command()
+def roles(
+    model: Annotated[str, typer.Argument(help="Built-in name, folder, .gguf file or Hub id.")] = "smollm2-135m",
+    out: Annotated[Path, typer.Option("--out", "-o", help="NetCDF file to write; must not be there yet.")] = Path(
+        "roles.nc"
+    ),
+    figure_: Annotated[
+        Path | None, typer.Option("--figure", help="Also draw the roles here: a path ending in .png, .pdf or .svg.")
+    ] = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+    seed: Seed = 0,
+    top: Annotated[int, typer.Option(min=1, help="How many heads to print a role.")] = 3,
+    json_: Json = False,
+) -> None:
+    """Score every head's attention pattern for known roles: previous token, induction, retrieval, ..."""
+    from headatlas.roles import check_new, measure_roles, roles_text, save_roles, top_table
+
+    check_new(out)
+    from headatlas.models.load import load_model
+
+    say(f"Loading {model} …")
+    head_model = load_model(model, dtype=dtype, device=device)
+    with progress() as report:
+        found = measure_roles(head_model, seed=seed, report=report)
+    save_roles(found, out)
+    if figure_ is not None:
+        from headatlas.figures import figures, save_figure
+
+        save_figure(figures.get("roles")(found), figure_.with_suffix(""), [figure_.suffix.lstrip(".") or "png"])
+    table = {**top_table(found, top), "out": str(out)}
+    print(json.dumps(table, indent=2) if json_ else printable(roles_text(table)))
 
 
 def _known_models() -> dict[str, Any]:

@@ -46,11 +46,17 @@ class Needle:
 
     prompt: Prompt
     span: tuple[int, int]
-    wanted: dict[int, Int[np.ndarray, " key"]]
+    wanted: dict[int, Int[np.ndarray, " _"]]
 
 
 def build_needles(
-    questions: QuestionSet, tokenizer: Any, *, n: int = 64, sentences: int = 12, context: int | None = None, seed: int = 0
+    questions: QuestionSet,
+    tokenizer: Any,
+    *,
+    n: int = 96,
+    sentences: int = 8,
+    context: int | None = None,
+    seed: int = 0,
 ) -> list[Needle]:
     """Make at most `n` needle items.
 
@@ -101,8 +107,9 @@ def build_needles(
             break
     if not needles:
         raise InputError(
-            f"'{questions.name}' gives no needle item: none of its {len(steps)} retrieval steps has an answer that stands "
-            "word for word in one sentence of its passage, with other passages to hide it in. Give --questions builtin."
+            f"'{questions.name}' gives no needle item: none of its {len(steps)} retrieval steps has an answer that "
+            "stands word for word in one sentence of its passage, with other passages to hide it in. "
+            "Give questions that have some, e.g. the built-in set."
         )
     return needles
 

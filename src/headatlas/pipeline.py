@@ -25,7 +25,7 @@ import numpy as np
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
-from headatlas import stats
+from headatlas import specific, stats
 from headatlas.atlas import CHANCE, check_atlas
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
@@ -219,6 +219,7 @@ def execute(
         maps.append(_map(samples, method, captured.activations.functions, controls, seed))
         notes[method.name] = samples.attrs
     atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
+    atlas = atlas.merge(stats.agreement(atlas["importance"], {m.name: m.default_sign for m in planned.methods}))
     atlas = atlas.merge(_item_statistics(captured, seed)).merge(
         _control_statistics(controls, captured.activations, seed)
     )
@@ -349,6 +350,7 @@ def _map(
 ) -> xr.Dataset:
     """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
+    result = result.merge(specific.split(samples, functions, sign=method.default_sign, seed=seed))
     if isinstance(method, ModelMethod):
         for name in method.values[1:]:
             result[name] = (("function", "layer", "head"), stats.function_means(samples, name, functions))
@@ -444,6 +446,17 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
 
 
 _ABOUT = {
+    "general": "mean over functions of their maps",
+    "specific": "a function's map minus the mean over functions",
+    "general_share": "share of the reproducible variance that all functions have in common",
+    "specific_share": "share of the reproducible variance that is the functions' own",
+    "noise_share": "share of the maps' variance that other questions would not reproduce",
+    "specific_reliability": "split-half correlation of the specific part, Spearman-Brown corrected",
+    "items_needed": "items that would bring specific_reliability to 0.9",
+    "q_general": "q-value of no effect on the mean over functions",
+    "q_specific": "q-value of no effect beyond that on the other functions",
+    "agreement": "Spearman correlation of two methods' maps over heads",
+    "agreement_top": "share of their top heads that two methods have in common",
     "total": "drop in the total log-probability of the reference answer",
     "kl": "KL divergence of the answer's distributions, mean over tokens",
     "logit_diff": "drop in the logit difference between answer and foil where they first differ",

@@ -151,8 +151,8 @@ def measure_roles(
     seed: int = 0,
     n_random: int = 32,
     half: int = 64,
-    n_needles: int = 64,
-    sentences: int = 12,
+    n_needles: int = 96,
+    sentences: int = 8,
     local: int = 8,
     n_boot: int = 1000,
     report: Report | None = None,
@@ -418,6 +418,38 @@ def top_heads(found: xr.Dataset, role: str, k: int = 3) -> list[dict[str, float 
         }
         for layer, head in cells
     ]
+
+
+def top_table(found: xr.Dataset, k: int = 3) -> dict[str, Any]:
+    """Return every role's definition and its `k` highest heads, and the note, as plain values (for JSON)."""
+    about = {"model": json.loads(found.attrs["model"])["name"], "note": found.attrs["note"]}
+    rows = {
+        name: {
+            "title": role.title,
+            "definition": role.definition,
+            "units": role.units,
+            "top": top_heads(found, name, k),
+        }
+        for name, role in ROLES.items()
+        if name in found
+    }
+    return {**about, "roles": rows}
+
+
+def roles_text(table: dict[str, Any]) -> str:
+    """Return a table of `top_table` as lines: a role's highest heads with their scores and 95% intervals."""
+    lines = []
+    for row in table["roles"].values():
+        places = 1 if row["units"] == "tokens" else 2
+        heads = [
+            f"L{t['layer']}H{t['head']} {t['value']:.{places}f} [{t['low']:.{places}f}, {t['high']:.{places}f}]"
+            for t in row["top"]
+        ]
+        units = f" ({row['units']})" if row["units"] in ("tokens", "nats") else ""
+        lines.append(f"{row['title'] + units:<20} {'  '.join(heads) or 'outside every window'}")
+    if table["note"]:
+        lines.append(f"Note: {table['note']}.")
+    return "\n".join(lines)
 
 
 def check_new(path: str | Path) -> Path:

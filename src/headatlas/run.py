@@ -19,6 +19,7 @@ from headatlas.atlas import load_atlas, save_atlas
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
+from headatlas.methods.base import methods
 from headatlas.models.head_model import HeadModel
 from headatlas.pipeline import Plan, Report, execute
 from headatlas.store import discard
@@ -85,12 +86,19 @@ def map_model(
     return written
 
 
-def _draw(atlas: Any, out: Path, methods: Sequence[str]) -> list[Path]:
+def _draw(atlas: Any, out: Path, chosen: Sequence[str]) -> list[Path]:
+    """Draw every method's heatmaps (the first's without its name), what each method that runs the model finds general
+    and specific, and, of several methods, their agreement.
+    """
     draw = figures.get("heads_importance")
     written: list[Path] = []
-    for i, method in enumerate(methods):
+    for i, method in enumerate(chosen):
         stem = out / ("heatmaps" if i == 0 else f"heatmaps-{method}")
         written += save_figure(draw(atlas, method=method), stem)
+        if methods.get(method).reads == "model":
+            written += save_figure(figures.get("general_specific")(atlas, method=method), out / f"general_specific-{method}")
+    if len(chosen) > 1:
+        written += save_figure(figures.get("method_agreement")(atlas), out / "method_agreement")
     return written
 
 

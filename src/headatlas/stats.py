@@ -31,7 +31,7 @@ This module does not know models, probes or prompts. It takes main questions as 
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -91,7 +91,7 @@ def reduce(
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     p_value = _p_values(samples, table, importance, functions, sign, np.random.default_rng(seeds[1]))
     q_value = false_discovery_control(p_value, axis=1)
-    rank = rankdata(-_ranked(importance, sign), method="ordinal", axis=1)
+    rank = rankdata(-ranked(importance, sign), method="ordinal", axis=1)
     variables = {
         name: (dims, np.asarray(values, np.float64).reshape(grid))
         for name, values in (
@@ -152,6 +152,47 @@ def function_means(
     with warnings.catch_warnings():  # no item has a value: NaN is the answer
         warnings.simplefilter("ignore", RuntimeWarning)
         return np.stack([np.nanmean(values[samples["function"].values == f], axis=0) for f in functions])
+
+
+TOP_SHARE = 0.1
+"""Of the heads: what `agreement` compares as top heads."""
+
+
+def agreement(importance: xr.DataArray, signs: Mapping[str, Sign]) -> xr.Dataset:
+    """Compare the methods' maps, function by function.
+
+    Parameters
+    ----------
+    importance
+        (method, function, layer, head).
+    signs
+        How each method's heads are ranked.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``agreement(method, other_method, function)``, the Spearman correlation over heads (NaN for a constant map);
+        ``agreement_top``, the share of the top tenth of the heads that the two have in common; and
+        ``agreement_chance``, what two random rankings have in common.
+    """
+    names = [str(m) for m in importance["method"].values]
+    maps = importance.transpose("method", "function", "layer", "head").values
+    flat = maps.reshape(*maps.shape[:2], -1).astype(np.float64)
+    order = np.stack([ranked(flat[i], signs[name]) for i, name in enumerate(names)])
+    k = max(1, round(TOP_SHARE * flat.shape[-1]))
+    # ties are broken by place, alike in every method: a constant map has no top heads of its own
+    top = np.zeros(order.shape, bool)
+    np.put_along_axis(top, np.argsort(-order, axis=-1, kind="stable")[..., :k], True, axis=-1)
+    shared = np.einsum("mfu,nfu->mnf", top.astype(np.float64), top.astype(np.float64)) / k
+    dims = ("method", "other_method", "function")
+    return xr.Dataset(
+        {
+            "agreement": (dims, spearman(order[:, None], order[None])),
+            "agreement_top": (dims, shared),
+            "agreement_chance": ((), k / flat.shape[-1]),
+        },
+        coords={"other_method": names},
+    )
 
 
 class _Table:
@@ -226,7 +267,7 @@ def _bootstrap(table: _Table, n_boot: int, draw: np.random.Generator) -> Float[n
     return np.concatenate(parts)
 
 
-def _ranked(maps: np.ndarray, sign: Sign) -> np.ndarray:
+def ranked(maps: np.ndarray, sign: Sign) -> np.ndarray:
     """Return what heads are ranked and maps compared by (see the module's table)."""
     return np.abs(maps) if sign == "absolute" else maps
 
@@ -284,13 +325,36 @@ def _sign_flip(
     _, place = np.unique(group, return_inverse=True)
     sums = np.zeros((place.max() + 1, total.shape[1]))
     np.add.at(sums, place, total / count.sum())
+    return sign_flip_p(sums, draw, one_sided=sign == "positive", observed=observed)
+
+
+def sign_flip_p(
+    values: Float[np.ndarray, "question unit"],
+    draw: np.random.Generator,
+    *,
+    one_sided: bool = False,
+    observed: np.ndarray | None = None,
+) -> Float[np.ndarray, " unit"]:
+    """Return the p-value of "the sum over main questions is zero": their signs exchange.
+
+    Parameters
+    ----------
+    values
+        One value a main question and head.
+    draw
+        Draws the `PERMUTATIONS` flips.
+    one_sided
+        Count sums at least as high, not as far from zero.
+    observed
+        The sums, where the caller has them.
+    """
+    total = values.sum(0) if observed is None else observed
     # The margin makes draws that equal the observed value up to rounding (all signs kept) count as such.
-    bound = observed if sign == "positive" else np.abs(observed)
-    bound = bound - 1e-12 * np.abs(sums).sum(0)
-    beyond = np.zeros(total.shape[1])
+    bound = (total if one_sided else np.abs(total)) - 1e-12 * np.abs(values).sum(0)
+    beyond = np.zeros(values.shape[1])
     for size in _chunks(PERMUTATIONS):
-        flipped = draw.choice(np.array([-1.0, 1.0]), size=(size, len(sums))) @ sums
-        beyond += ((flipped if sign == "positive" else np.abs(flipped)) >= bound).sum(0)
+        flipped = draw.choice(np.array([-1.0, 1.0]), size=(size, len(values))) @ values
+        beyond += ((flipped if one_sided else np.abs(flipped)) >= bound).sum(0)
     return (1 + beyond) / (1 + PERMUTATIONS)
 
 
@@ -308,7 +372,7 @@ def _depths(shares: Float[np.ndarray, "*draw function layer"]) -> Float[np.ndarr
 
 def _similarities(maps: np.ndarray, sign: Sign) -> Float[np.ndarray, "*draw function other_function"]:
     """Return the rank correlation over heads of every pair of functions."""
-    ranks = _standard_ranks(_ranked(maps, sign))
+    ranks = _standard_ranks(ranked(maps, sign))
     return np.clip(ranks @ np.swapaxes(ranks, -1, -2), -1, 1)
 
 
@@ -370,7 +434,7 @@ def _reliability(table: _Table, sign: Sign, draw: np.random.Generator) -> Float[
                 refits[0, row] = 1
                 refits[0, row, some] = 0
                 refits[1, row] = 1 - refits[0, row]
-        one, other = (_ranked(table.map(at, halves[k], refits[k]), sign) for k in (0, 1))
+        one, other = (ranked(table.map(at, halves[k], refits[k]), sign) for k in (0, 1))
         halves_agree = spearman(one, other)
         half = float(np.nanmean(halves_agree)) if np.isfinite(halves_agree).any() else np.nan
         # Below zero the formula runs away to minus infinity; nothing is left to step up.

@@ -48,6 +48,9 @@ PLAIN = np.arange(4, 14)
 MARKED = PLAIN + 10
 """Ten contents, each as a plain and as a marked token."""
 
+FUNCTIONS = ("retrieval", "inference")
+"""The prompts are said to be of either function in turn: methods ask for two. They are all of one kind."""
+
 Head = tuple[int, int]
 Reads = Mapping[str, Tensor]
 
@@ -216,7 +219,7 @@ def _prompt(i: int, prefix: list[int] | np.ndarray, answer: list[int], foil: lis
     assert len(tokens) <= POSITIONS
     return Prompt(
         id=f"g{i // 2}/{i % 2}", tokens=tokens, answer_start=start, chosen=np.arange(start - 1, len(tokens) - 1),
-        function="retrieval", group=f"g{i // 2}", step=i % 2, passage="p", subquestion="s", answer=str(answer),
+        function=FUNCTIONS[i % 2], group=f"g{i // 2}", step=i % 2, passage="p", subquestion="s", answer=str(answer),
         foil=np.array(foil, dtype=np.int64),
     )  # fmt: skip
 
@@ -321,8 +324,9 @@ def chain(*, hard: bool = False, seed: int = 0) -> Planted:
     )  # fmt: skip
     to_name = {int(pairs[n, v]): int(asks[n]) for n in range(names) for v in range(values)}
     to_value = {int(pairs[n, v]): int(out[v]) for n in range(names) for v in range(values)}
+    sharp = 4 * SHARP if hard else SHARP
     reads = board.head(
-        3, 5, query={"slot": (4 if hard else 1) * SHARP * SAME}, key={"token": _each(to_name)}, value={"token": _each(to_value)},
+        3, 5, query={"slot": sharp * SAME}, key={"token": _each(to_name)}, value={"token": _each(to_value)},
         write={"out": GAIN * SAME},
     )  # fmt: skip
     return board.planted(
@@ -362,8 +366,9 @@ def interference(*, seed: int = 0) -> Planted:
 def duplicates(*, apart: bool = False, seed: int = 0) -> Planted:
     """Answer with the marked token, which two equal heads put into a slot where one is enough.
 
-    Both write 1 into the slot; the MLP of layer 2 passes on what it holds, but no more than 2/3: each head alone is
-    enough, and the slot of 2 lies where the MLP is flat. They stand in one layer, or `apart` in two.
+    Both write 1 into the slot, whose content the MLP of layer 2 writes to the output: nothing up to 1/3, all from 2/3
+    on. Each head alone is enough, and the slot of 2 lies where the MLP is flat. They stand in one layer, or `apart` in
+    two.
     """
     board = Board(seed=seed)
     one = _copy_marked(board, 1, 0, {"slot": SAME})

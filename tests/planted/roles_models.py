@@ -50,8 +50,8 @@ TURNED = 4
 
 def planted_questions(n: int = 12) -> QuestionSet:
     """Return passages in whose needle alone the answer word stands."""
-    animals = "hen cow pig dog cat fox owl ant bee rat bat eel".split()
-    tools = "saw axe jug pot pan cup box bag net rod mug fan".split()
+    animals = ("hen", "cow", "pig", "dog", "cat", "fox", "owl", "ant", "bee", "rat", "bat", "eel")
+    tools = ("saw", "axe", "jug", "pot", "pan", "cup", "box", "bag", "net", "rod", "mug", "fan")
     questions = []
     for i in range(n):
         hay = [f"The {animals[(i + k) % 12]} sees the {tools[(i * 5 + k) % 12]} number{i}." for k in range(3)]

@@ -23,6 +23,7 @@ import xarray as xr
 from headatlas.atlas import attribute, check_atlas, unable_functions
 from headatlas.controls import CONTROLS
 from headatlas.errors import InputError
+from headatlas.findings.parts import agreement_findings, parts_findings
 from headatlas.findings.reach import Unknown as Unknown
 from headatlas.findings.reach import at_chance, flagged, reach_findings, unknowns
 from headatlas.findings.statements import Finding as Finding
@@ -153,7 +154,13 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
         threshold=low,
         layers=len(maps.layers),
         heads=len(maps.heads),
-        findings=(*map_findings(view, each), *each, *reach_findings(view)),
+        findings=(
+            *map_findings(view, each),
+            *parts_findings(view),
+            *agreement_findings(view),
+            *each,
+            *reach_findings(view),
+        ),
         unknown=unknowns(view, known.reads if known else None),
     )
 

@@ -317,7 +317,7 @@ class Block:
         for prompt, targets, at in zip(self.prompts, self.targets, base.where, strict=True):
             total = (logits[:, at, targets] - norm[:, at]).sum(-1)
             difference = torch.full_like(total, float("nan"))
-            if (k := _first_difference(prompt)) is not None:
+            if (k := first_difference(prompt)) is not None:
                 difference = logits[:, at[k], targets[k]] - logits[:, at[k], int(prompt.foil[k])]
             out.append(torch.stack([total / len(targets), total, kl[:, at].mean(-1), difference], -1))
         return torch.stack(out, 1)
@@ -341,7 +341,7 @@ def _joining(n: int) -> Any:
     return join
 
 
-def _first_difference(prompt: Prompt) -> int | None:
+def first_difference(prompt: Prompt) -> int | None:
     """Return the index of the first token in which the answer and the foil differ, if one is in both."""
     n = min(len(prompt.foil), len(prompt.answer_tokens))
     differ = np.flatnonzero(prompt.foil[:n] != prompt.answer_tokens[:n])

@@ -205,21 +205,23 @@ Found = tuple[Float[Tensor, " prompt"], Float[Tensor, "token layer head"]]
 def _first_order(answers: Answers, to: Float[Tensor, "draw token layer head head_dim"]) -> Found:
     """Return the log-probabilities, and the effect of every token's z: gradient . (z - mean replacement)."""
     z: dict[int, Tensor] = {}
-
-    def keep(layer: int) -> OnZ:
-        def function(x: Tensor) -> Tensor:
-            z[layer] = x if x.requires_grad else x.detach().requires_grad_()
-            return z[layer]
-
-        return function
-
     layers = range(answers.model.n_layers)
     with torch.enable_grad():
-        logprob = answers.logprob(answers.run({layer: keep(layer) for layer in layers}))[0]
+        logprob = answers.logprob(answers.run({layer: keeping(z, layer) for layer in layers}))[0]
         gradients = torch.autograd.grad(logprob.sum(), [z[layer] for layer in layers])
     slope = wide(torch.stack([g[0] for g in gradients], 1))
     value = wide(torch.stack([z[layer][0].detach() for layer in layers], 1))
     return logprob.detach(), (slope * (value - to.mean(0))).sum(-1)
+
+
+def keeping(z: dict[int, Tensor], layer: int) -> OnZ:
+    """Return a function that leaves z as it is and notes it in `z`, ready for gradients."""
+
+    def function(x: Tensor) -> Tensor:
+        z[layer] = x if x.requires_grad else x.detach().requires_grad_()
+        return z[layer]
+
+    return function
 
 
 def _integrated(

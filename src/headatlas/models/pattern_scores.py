@@ -43,8 +43,8 @@ class Sums:
     ) -> None:
         """Add `total` and `count`, summed over queries; `count` may be without rows and heads."""
         count = torch.broadcast_to(count, total.shape)
-        self._total[chunk.rows, chunk.layer] += total.sum(-1, dtype=torch.float64).cpu().numpy()
-        self._count[chunk.rows, chunk.layer] += count.sum(-1, dtype=torch.float64).cpu().numpy()
+        self._total[chunk.rows, chunk.layer] += total.sum(-1).cpu().numpy()
+        self._count[chunk.rows, chunk.layer] += count.sum(-1).cpu().numpy()
 
     def mean(self) -> Samples:
         """Return total / count, NaN where nothing was counted."""
@@ -62,9 +62,7 @@ class MassAt:
         Name -> for every sequence, the key of each of its queries (position), -1 for queries that don't count.
     """
 
-    def __init__(
-        self, shape: tuple[int, int, int], targets: Mapping[str, Sequence[Int[np.ndarray, " position"]]]
-    ) -> None:
+    def __init__(self, shape: tuple[int, int, int], targets: Mapping[str, Sequence[Int[np.ndarray, " _"]]]) -> None:
         self._targets = dict(targets)
         self._sums = {name: Sums(shape) for name in targets}
 
@@ -145,7 +143,7 @@ class Copying:
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], wanted: Sequence[Mapping[int, Int[np.ndarray, " key"]]], *, name: str
+        self, shape: tuple[int, int, int], wanted: Sequence[Mapping[int, Int[np.ndarray, " _"]]], *, name: str
     ) -> None:
         self._wanted, self._name = wanted, name
         self._sums = Sums(shape)

@@ -1,0 +1,267 @@
+"""Gates: each head's z scaled by a number, its gradient at 1 or its fitted value.
+
+`GateGradient` (Michel et al. 2019, https://arxiv.org/abs/1905.10650):
+
+1. Every head's z is multiplied by a gate of 1; an item's score is the derivative of its answer's log-probability with
+   respect to the gate: the sum over answer positions of gradient . z. That is first-order attribution to zero, number
+   for number, and is computed as such (`models.gradient`). The published score is its absolute value, averaged over
+   items (``magnitude``); the map ranks heads by the absolute value of the signed mean.
+
+`HeadGating` (causal head gating, Nam et al. 2025, https://arxiv.org/abs/2505.13737):
+
+1. Main questions are dealt into folds. A fit sees one function's items in one fold: gates in [0, 1], a head each,
+   multiply z at all answer positions, and Adam lowers the mean negative log-probability of a reference answer's token.
+2. The fit starts from random gates, first without a regulariser. From there it is continued twice: with one that pulls
+   all gates up (retain, g+), and with one that pulls them down (remove, g-): strength x the mean over heads of the
+   gates' logits, clipped at +-4, so that a gate is not pulled beyond 0.98 or 0.02.
+3. Facilitation is g- (open although pulled down), interference 1 - g+ (closed although pulled up), irrelevance
+   g+ (1 - g-) (goes where it is pulled). Importance is facilitation minus interference, between -1 and 1.
+4. All fits of a fold are rows of one batch: they share the prompts' keys, which gates at answer positions do not touch.
+
+Of the paper this differs in that gates act at the answer positions only (there: everywhere), that a function's items
+are split over folds, and that far fewer updates are made. Folds are the groups whose agreement the intervals measure:
+from n folds no sign-flip p-value is below 2^(1 - n). Gates of one fit are found together: of two heads that can stand
+in for each other, either may be kept, and fits differ in which; their agreement over starts and folds says how often.
+This module does not know hooks, nor what is made of the samples.
+"""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+import xarray as xr
+from jaxtyping import Float
+from torch import Tensor
+
+from headatlas.controls import grouped_folds
+from headatlas.errors import InputError, RunError
+from headatlas.methods.attribution import check_answers
+from headatlas.methods.base import Activations, Method, ModelMethod, Sign, methods
+from headatlas.models.gradient import Answers, OnZ, answers_of, attribute
+from headatlas.prompts import Prompt
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+CLIP = 4.0
+"""Gates' logits beyond which the regulariser does not pull."""
+
+
+@dataclass(frozen=True)
+class GateGradient(ModelMethod):
+    """Derivative of the answer's log-probability with respect to a gate on each head, at 1.
+
+    The same number as ``attribution`` with z replaced by zero; ``magnitude`` is the published, unsigned score. The
+    paper's division by each layer's length is not done: it hides which layers matter.
+    """
+
+    name: ClassVar[str] = "gate_gradient"
+    values: ClassVar[tuple[str, ...]] = ("importance", "magnitude")
+    default_sign: ClassVar[Sign] = "absolute"
+    label: ClassVar[str] = "gradient of the answer's log-probability by the head's gate, nats a token"
+
+    def check(self, prompts: "Sequence[Prompt]") -> None:
+        """Raise `InputError` for answers without tokens."""
+        check_answers(prompts)
+
+    def rows(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> Float[np.ndarray, "prompt layer head value"]:
+        """Return the derivative, and its absolute value, of every head and prompt."""
+        nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
+        effect = attribute(model, prompts, nothing).effect
+        return np.stack([effect, np.abs(effect)], axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class HeadGating(Method):
+    """Facilitation minus interference of heads under gates fitted to keep a function's answers likely.
+
+    Parameters
+    ----------
+    folds
+        Parts that main questions are dealt into (fewer where a function has too few), each fitted alone.
+    refits
+        Random starts, the same folds for all.
+    updates
+        Steps of Adam before the regulariser, and with it.
+    strength
+        Weight of the regulariser, in nats a token for a change of 1 in the mean of the gates' logits.
+    rate
+        Adam's step, in units of the gates' logits.
+    batch
+        Items a step at least, as far as there are so many.
+    memory
+        Bytes of the prompts' keys and values that are kept; beyond them prompts run anew at every step.
+    """
+
+    name: ClassVar[str] = "head_gating"
+    reads: ClassVar[Literal["activations", "model"]] = "model"
+    default_sign: ClassVar[Sign] = "signed"
+    label: ClassVar[str] = "facilitation minus interference"
+
+    folds: int = 8
+    refits: int = 2
+    updates: int = 30
+    strength: float = 0.1
+    rate: float = 1.0
+    batch: int = 12
+    memory: float = 1e9
+
+    def __post_init__(self) -> None:
+        if self.refits < 1 or self.updates < 1 or self.batch < 1:
+            raise InputError("Head gating needs refits, updates and batch of 1 or more.")
+        if self.strength <= 0 or self.rate <= 0:
+            raise InputError(
+                f"Head gating pulls gates up and down: strength ({self.strength}) and rate ({self.rate}) must be above 0."
+            )
+
+    def __call__(
+        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
+    ) -> xr.Dataset:
+        """Return one sample a function, fold and start (see the class and `Method`).
+
+        ``group`` is the fold, ``refit`` the start; ``facilitation``, ``interference`` and ``irrelevance`` stand beside
+        the importance. The attributes give the mean negative log-probability of an answer's token (nats) over the last
+        steps: of the free gates, pulled up and pulled down.
+
+        Raises
+        ------
+        InputError
+            No model, one function only, or a function in fewer than three main questions.
+        RunError
+            A gate is not finite.
+        """
+        if model is None:
+            raise InputError("Head gating runs the model, and got none.")
+        items: list[Prompt] = sorted(prompts, key=lambda p: (p.group, p.step, p.id))
+        check_answers(items)
+        function = np.array([p.function for p in items])
+        fold = grouped_folds(function, np.array([p.group for p in items]), folds=self.folds, seed=seed)
+        samples: list[tuple[str, int, Fit]] = []
+        for name in dict.fromkeys(p.function for p in prompts):
+            for k in np.unique(fold[function == name]).tolist():
+                own = [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
+                draw = np.random.default_rng([seed, zlib.crc32(name.encode()), k])
+                samples.append((name, k, self._fit(model, own, draw)))
+        return _dataset(samples, self.refits)
+
+    @torch.inference_mode(False)
+    def _fit(self, model: "HeadModel", prompts: Sequence[Prompt], draw: np.random.Generator) -> "Fit":
+        """Fit gates to some prompts from every start: free, then pulled up and pulled down."""
+        batches = _Batches(model, prompts, self.batch, self.memory, draw)
+        start = draw.uniform(1e-3, 1 - 1e-3, (self.refits, model.n_layers, model.n_heads))
+        logits = torch.logit(torch.from_numpy(start)).float().to(model.device)
+        free, free_loss = self._descend(batches, logits, torch.zeros(self.refits))
+        pull = torch.tensor([self.strength] * self.refits + [-self.strength] * self.refits)
+        both, loss = self._descend(batches, torch.cat([free, free]), pull)
+        if not torch.isfinite(both).all():
+            raise RunError(
+                f"Gates fitted to {prompts[0].id} and others of {prompts[0].function} are not finite. "
+                "Give --dtype float32, or a smaller rate."
+            )
+        plus, minus = both.sigmoid().double().cpu().numpy().reshape(2, *start.shape)
+        return Fit(plus, minus, np.concatenate([free_loss, loss]).reshape(3, -1))
+
+    def _descend(
+        self, batches: "_Batches", start: Float[Tensor, "fit layer head"], pull: Float[Tensor, " fit"]
+    ) -> tuple[Float[Tensor, "fit layer head"], Float[np.ndarray, " fit"]]:
+        """Return the logits after `updates` steps from `start`, and the mean loss of the last quarter of them."""
+        logits = start.clone().requires_grad_()
+        adam = torch.optim.Adam([logits], lr=self.rate)
+        pull, losses = pull.to(start), []
+        for _, batch in zip(range(self.updates), batches, strict=False):
+            adam.zero_grad()
+            items = sum(len(answers.prompts) for answers in batch)
+            loss = np.zeros(len(start))
+            with torch.enable_grad():
+                for answers in batch:
+                    each = -gated_logprob(answers, logits.sigmoid()).sum(1) / items
+                    each.sum().backward()
+                    loss += each.detach().double().cpu().numpy()
+                (-(pull * logits.clamp(-CLIP, CLIP).mean((1, 2))).sum()).backward()
+            adam.step()
+            losses.append(loss)
+        return logits.detach(), np.mean(losses[-max(1, self.updates // 4) :], axis=0)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The gates of one fold and function, and the losses: free, pulled up, pulled down."""
+
+    plus: Float[np.ndarray, "refit layer head"]
+    minus: Float[np.ndarray, "refit layer head"]
+    loss: Float[np.ndarray, "3 refit"]
+
+
+def gated_logprob(answers: Answers, gates: Float[Tensor, "row layer head"]) -> Float[Tensor, "row prompt"]:
+    """Return the answers' mean log-probabilities, nats, with every row's z multiplied by its gates."""
+
+    def gated(layer: int) -> OnZ:
+        return lambda z: z * gates[:, layer][:, None, :, None]
+
+    functions = {layer: gated(layer) for layer in range(gates.shape[1])}
+    return answers.logprob(answers.run(functions, joining={0: len(gates) - 1}))
+
+
+class _Batches:
+    """Items dealt into batches at random, steps of one main question together; iterating never ends."""
+
+    def __init__(
+        self, model: "HeadModel", prompts: Sequence[Prompt], size: int, memory: float, draw: np.random.Generator
+    ) -> None:
+        packs = [list(steps) for _, steps in groupby(prompts, key=lambda p: p.group)]
+        self._model, self._left, self._draw = model, memory, draw
+        self._packs: list[list[list[Prompt]]] = [[]]
+        for i in draw.permutation(len(packs)):
+            if sum(map(len, self._packs[-1])) >= size:
+                self._packs.append([])
+            self._packs[-1].append(packs[i])
+        self._kept: dict[int, list[Answers]] = {}
+
+    def __iter__(self) -> Iterator[list[Answers]]:
+        while True:
+            for i in self._draw.permutation(len(self._packs)).tolist():
+                yield self._kept[i] if i in self._kept else self._run(i)
+
+    def _run(self, i: int) -> list[Answers]:
+        """Run a batch's prompts; keep what they leave if there is room."""
+        answers = answers_of(self._model, self._packs[i])
+        size = sum(a.block.nbytes for a in answers)
+        if size <= self._left:
+            self._left -= size
+            self._kept[i] = answers
+        return answers
+
+
+def _dataset(samples: Sequence[tuple[str, int, Fit]], refits: int) -> xr.Dataset:
+    """Return the samples as the Dataset that `Method` promises."""
+    plus = np.concatenate([fit.plus for _, _, fit in samples])
+    minus = np.concatenate([fit.minus for _, _, fit in samples])
+    values = {
+        "importance": minus - (1 - plus),
+        "facilitation": minus,
+        "interference": 1 - plus,
+        "irrelevance": plus * (1 - minus),
+    }
+    losses = np.mean([fit.loss.mean(1) for _, _, fit in samples], axis=0)
+    return xr.Dataset(
+        {name: (("sample", "layer", "head"), value.astype(np.float32)) for name, value in values.items()},
+        coords={
+            "function": ("sample", np.repeat([name for name, _, _ in samples], refits)),
+            "group": ("sample", np.repeat([f"fold {k}" for _, k, _ in samples], refits)),
+            "refit": ("sample", np.tile(np.arange(refits), len(samples))),
+        },
+        attrs={
+            "positions": "answer",
+            **{f"loss_{k}": float(v) for k, v in zip(("free", "pulled_up", "pulled_down"), losses, strict=True)},
+        },
+    )
+
+
+for method in (GateGradient, HeadGating):
+    methods.register(method.name, method)

@@ -1,0 +1,152 @@
+"""The direct path: what each head writes into the residual stream, as the output layer reads it.
+
+1. The answer positions run forward once (`gradient.Answers`). On the way every path from a head to the output but one
+   is cut: what goes into attention, MLP or experts is detached, so that the residual stream alone carries on.
+2. Norms on that path (the final one; after attention in Gemma and OLMo 2; after every layer in old OPT) act with their
+   scale frozen at its value at that position: a norm's result is then linear in its input, y = c . P x + b, with c the
+   gain over the scale and P the centring of a layer norm. Biases belong to no head.
+3. The objective is linear in the last hidden state: the logit of the answer's token minus the mean logit of the
+   vocabulary, or minus that of a foil's token. A backward pass gives its gradient with respect to every head's z, and
+   gradient . z is the head's direct contribution in logits: exact, not an estimate, as all that is left is linear.
+
+Multipliers of residual branches and of logits are in it; a soft cap on logits is not linear and is left out: what is
+attributed is the logit before the cap. It says what a head writes, not what the model would do without it: later heads
+and MLPs read it, too.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from headatlas.errors import InputError, ModelError
+from headatlas.models.block import first_difference, wide
+from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
+from headatlas.prompts import Prompt
+
+if TYPE_CHECKING:
+    from headatlas.models.head_model import HeadModel
+
+Against = Literal["mean", "foil"]
+"""What the answer's logit is held against: the mean over the vocabulary, at every answer token; or the foil's token,
+at the first that differs from the answer's."""
+
+
+@torch.inference_mode(False)
+def contributions(
+    model: "HeadModel", prompts: Sequence[Prompt], *, against: Against = "mean"
+) -> Float[np.ndarray, "prompt layer head"]:
+    """Return what every head writes directly into the answers' logits, the mean over answer tokens.
+
+    Parameters
+    ----------
+    model
+        The model.
+    prompts
+        Steps of one main question, or any others; what they share runs once.
+    against
+        What the answer's logit is held against.
+
+    Raises
+    ------
+    InputError
+        A prompt without a foil to hold its answer against.
+    ModelError
+        A norm that is neither a layer norm nor an RMS norm.
+    """
+    check_foils(prompts, against)
+    found = []
+    for answers in answers_of(model, [prompts]):
+        z: dict[int, Tensor] = {}
+        with torch.enable_grad(), _direct_path(model):
+            hidden = answers.run({layer: keeping(z, layer) for layer in range(model.n_layers)})[0]
+            total = _objective(answers, hidden, against)
+            gradients = torch.autograd.grad(total, [z[layer] for layer in range(model.n_layers)])
+        each = [(wide(g[0]) * wide(z[layer][0].detach())).sum(-1) for layer, g in enumerate(gradients)]
+        found.append(by_prompt(torch.stack(each, 1), answers))
+    return torch.cat(found).numpy()
+
+
+def check_foils(prompts: Sequence[Prompt], against: Against) -> None:
+    """Raise `InputError` where an answer is to be held against a foil, and there is none that differs."""
+    for prompt in prompts if against == "foil" else ():
+        if first_difference(prompt) is None:
+            raise InputError(
+                f"{prompt.id} has no foil that differs from its answer ({prompt.answer!r}) in a token. "
+                "Give against='mean', or leave that step out."
+            )
+
+
+def _objective(answers: Answers, hidden: Float[Tensor, "token width"], against: Against) -> Tensor:
+    """Return the sum over prompts of the mean logit of the answer's tokens over what they are held against."""
+    model = answers.model
+    weight = model.model.get_output_embeddings().weight
+    mean = wide(weight).mean(0) if against == "mean" else None
+    total = hidden.new_zeros((), dtype=wide(hidden).dtype)
+    for prompt, targets, at in zip(answers.prompts, answers.block.targets, answers.block.predicting, strict=True):
+        if mean is not None:
+            direction, read = wide(weight[targets]) - mean, hidden[at]
+        else:
+            k = first_difference(prompt)
+            assert k is not None, "checked"
+            direction, read = wide(weight[targets[k]] - weight[int(prompt.foil[k])])[None], hidden[at[k : k + 1]]
+        total = total + (wide(read) * direction).sum(-1).mean()
+    return total / getattr(model._text_config, "logits_scaling", 1.0)
+
+
+@contextmanager
+def _direct_path(model: "HeadModel") -> Iterator[None]:
+    """Let gradients reach z through the residual stream only, with norms' scales frozen."""
+    norms = [m for m in model.model.modules() if _is_norm(m)]
+    inside = [m for layer in model._layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
+    with ExitStack() as stack:
+        stack.enter_context(model._on_inputs(inside, torch.detach))
+        stack.enter_context(model._on_results(norms, _frozen))
+        yield
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.LayerNorm) or type(module).__name__.endswith("Norm")
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether a module stands on the residual path without changing it."""
+    return isinstance(module, nn.Dropout | nn.Identity)
+
+
+def _frozen(norm: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Return a norm's result `y` as a linear function of `x` alone: its scale and bias are constants."""
+    if not x.requires_grad:
+        return y
+    seen = wide(x.detach())
+    if isinstance(norm, nn.LayerNorm):
+        gain: Tensor | float = 1.0 if norm.weight is None else wide(norm.weight)
+        scale = torch.rsqrt(seen.var(-1, keepdim=True, unbiased=False) + norm.eps)
+        change = wide(x) - seen
+        change = change - change.mean(-1, keepdim=True)
+    else:
+        gain = _gain(norm, x)
+        size = (gain * seen).square().sum(-1, keepdim=True).clamp_min(1e-30)
+        scale = (wide(y.detach()) * gain * seen).sum(-1, keepdim=True) / size  # y = scale * gain * x
+        error = (scale * gain * seen - wide(y.detach())).abs().max()
+        if error > (1e-4 if y.dtype in (torch.float32, torch.float64) else 5e-2) * y.detach().abs().max():
+            raise ModelError(
+                f"{type(norm).__name__} is neither a layer norm nor an RMS norm, so what passes through it can't be "
+                "told apart by head. Give another method, e.g. --method attribution."
+            )
+        change = wide(x) - seen
+    return (wide(y.detach()) + change * scale * gain).to(y.dtype)
+
+
+@torch.no_grad()
+def _gain(norm: nn.Module, x: Tensor) -> Float[Tensor, " width"]:
+    """Return the weight by which an RMS norm multiplies: its result for an input of ones, up to a factor.
+
+    Families differ in whether the weight or 1 + weight multiplies; what comes out of the module does not.
+    """
+    forward = type(norm).forward  # not the call: it would run this hook again
+    return wide(forward(norm, torch.full_like(x.reshape(-1, x.shape[-1])[:1], 64.0)))[0]

@@ -1,0 +1,154 @@
+"""Gates against plain hooks and a written-out fit; a head that the answer needs is kept, one that spoils it closed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from headatlas import stats
+from headatlas.errors import InputError
+from headatlas.methods.base import Activations
+from headatlas.methods.gates import GateGradient, HeadGating, gated_logprob
+from headatlas.models.gradient import answers_of, attribute
+from tests.oracle import logprob
+from tests.tiny import ARCHITECTURES, random_prompts, tiny
+
+DOUBLE = torch.float64
+CHEAP = HeadGating(folds=3, refits=2, updates=3, batch=1)
+
+
+def nothing(model) -> Activations:
+    shape = (0, model.n_layers, model.n_heads, model.head_dim)
+    return Activations(np.zeros(shape, np.float32), np.array([]), np.array([]), ("inference", "retrieval"))
+
+
+def questions(n: int = 12, groups: int = 6):
+    return [replace(p, function=("retrieval", "inference")[i // groups % 2]) for i, p in enumerate(random_prompts(n, groups=groups))]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gated_answers_equal_plain_hooks_on_whole_prompts(name):
+    model = tiny(name, dtype=DOUBLE)
+    prompts = random_prompts(5, groups=3)
+    gates = torch.rand(3, model.n_layers, model.n_heads, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    packs = [[p for p in prompts if p.group == g] for g in ("g0", "g1", "g2")]
+    with torch.no_grad():
+        found = {}
+        for answers in answers_of(model, packs):
+            rows = gated_logprob(answers, gates)
+            found |= {p.id: rows[:, i] for i, p in enumerate(answers.prompts)}
+        for prompt in prompts:
+            for row in range(3):
+                expected = logprob(model, prompt, lambda i, z, row=row: z * gates[row, i][None, None, :, None])
+                tolerance = 1e-5 if name == "gemma2" else 1e-9  # its stock softmax is float32
+                assert float(found[prompt.id][row]) == pytest.approx(float(expected), rel=tolerance)
+
+
+@pytest.mark.parametrize("name", ["llama", "falcon"])
+def test_the_gate_gradient_is_the_slope_at_one(name):
+    model = tiny(name, dtype=DOUBLE)
+    prompts = random_prompts(3)
+    found = GateGradient().rows(model, prompts, nothing(model), seed=0)
+    zero = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
+    np.testing.assert_allclose(found[..., 0], attribute(model, prompts, zero).effect, rtol=1e-6)
+    np.testing.assert_array_equal(found[..., 1], np.abs(found[..., 0]))
+    for i, prompt in enumerate(prompts):
+        gates = torch.ones(model.n_layers, model.n_heads, dtype=DOUBLE, requires_grad=True)
+        total = logprob(model, prompt, lambda n, z, gates=gates: z * gates[n][None, None, :, None])
+        (slope,) = torch.autograd.grad(total, [gates])
+        np.testing.assert_allclose(found[i, ..., 0], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_fit_is_adam_on_the_written_loss():
+    model = tiny("llama", dtype=DOUBLE)
+    prompts = random_prompts(3, groups=3)
+    method = HeadGating(refits=1, updates=3, batch=10, rate=0.5, strength=2.0)
+    fit = method._fit(model, prompts, np.random.default_rng(5))
+
+    draw = np.random.default_rng(5)
+    draw.permutation(3)  # the deal into batches
+    start = torch.logit(torch.from_numpy(draw.uniform(1e-3, 1 - 1e-3, (3, 4)))).float()
+
+    def descend(start, pull):
+        logits = start.clone().requires_grad_()
+        adam = torch.optim.Adam([logits], lr=0.5)
+        for _ in range(3):
+            gates = logits.sigmoid()
+            each = [logprob(model, p, lambda i, z, g=gates: z * g[i][None, None, :, None]) for p in prompts]
+            loss = -sum(each) / 3 - pull * logits.clamp(-4, 4).mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return logits.detach()
+
+    free = descend(start, 0.0)
+    np.testing.assert_allclose(fit.plus[0], descend(free, 2.0).sigmoid(), rtol=1e-4)
+    np.testing.assert_allclose(fit.minus[0], descend(free, -2.0).sigmoid(), rtol=1e-4)
+
+
+def test_samples_keep_the_laws():
+    model = tiny("llama")
+    prompts = questions()
+    found = CHEAP(model, prompts, None, seed=0)
+    assert found["importance"].dims == ("sample", "layer", "head") and found["importance"].dtype == np.float32
+    assert found.sizes == {"sample": 2 * 3 * 2, "layer": 3, "head": 4}
+    for function in ("retrieval", "inference"):
+        assert len(set(found["group"].values[found["function"].values == function])) == 3
+    parts = found["facilitation"] + found["interference"] + found["irrelevance"]
+    g_plus, g_minus = 1 - found["interference"], found["facilitation"]
+    np.testing.assert_allclose(found["irrelevance"], g_plus * (1 - g_minus), atol=1e-6)
+    np.testing.assert_allclose(found["importance"], g_minus - (1 - g_plus), atol=1e-6)
+    assert (parts >= -1e-6).all() and (np.abs(found["importance"]) <= 1).all()
+    result = stats.reduce(found, ("retrieval", "inference"), sign="signed", n_boot=5)
+    assert np.isfinite(result["importance"]).all()
+    assert found.attrs["loss_pulled_down"] > 0
+
+
+def test_same_seed_same_samples_in_any_order_and_any_memory():
+    model = tiny("llama", dtype=DOUBLE)
+    prompts = questions()
+    found = CHEAP(model, prompts, None, seed=0)
+    back = CHEAP(model, prompts[::-1], None, seed=0)
+    for function in ("retrieval", "inference"):
+        one, other = (d["importance"].values[d["function"].values == function] for d in (found, back))
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    tight = replace(CHEAP, memory=0.0)(model, prompts, None, seed=0)
+    np.testing.assert_allclose(tight["importance"], found["importance"], atol=1e-6)
+    assert not np.allclose(CHEAP(model, prompts, None, seed=1)["importance"], found["importance"])
+
+
+@pytest.mark.parametrize("name", ["llama", "falcon"])
+def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
+    """Two heads of the last layer write the answer's token and against it; all others of that layer write nothing."""
+    model = tiny(name)
+    answer = 7
+    project = model._projections[-1]
+    output = model.model.get_output_embeddings().weight
+    direction = output[answer] - output.mean(0)
+    direction = direction / direction.norm()
+    project.weight.zero_()
+    prompts = [replace(p, tokens=np.concatenate([p.prefix, [answer]])) for p in random_prompts(4, length=12, groups=2)]
+    # The heads' mean z over the answers, so that what they write has a sign.
+    z = model.capture([replace(p, chosen=p.predicting) for p in prompts]).z.mean(0)[-1]
+    for head, sign in ((1, 1.0), (2, -1.0)):
+        along = torch.from_numpy(z[head]) / float(np.square(z[head]).sum())
+        project.weight[:, head * model.head_dim : (head + 1) * model.head_dim] = (
+            4 * sign * torch.outer(direction, along)
+        )
+    fit = HeadGating(refits=2, updates=25, batch=10)._fit(model, prompts, np.random.default_rng(0))
+    last = (fit.minus - (1 - fit.plus)).mean(0)[-1]
+    assert last[1] > 0.8 and last[2] < -0.8
+    assert np.abs(last[[0, 3]]).max() < 0.2  # they follow the pull, both ways
+
+
+def test_says_what_is_wrong():
+    with pytest.raises(InputError, match="1 or more"):
+        HeadGating(refits=0)
+    with pytest.raises(InputError, match="above 0"):
+        HeadGating(strength=0.0)
+    with pytest.raises(InputError, match="runs the model"):
+        HeadGating()(None, [], None, seed=0)
+    prompts = [replace(questions()[0], tokens=questions()[0].prefix)]
+    with pytest.raises(InputError, match="answer of no tokens"):
+        GateGradient().check(prompts)
