@@ -299,7 +299,7 @@ BAD = {
     "missing model": ("--model ./nope", "Model './nope' is no folder"),
     "out is a file": ("--out {f}/good.jsonl", "good.jsonl is a file. Give a folder."),
     "unknown method": ("--method prob", "Unknown method 'prob'. Did you mean 'probe'?"),
-    "no method": ("--method ,", "No method given. Known: probe, linear_probe"),
+    "no method": ("--method ,", "No method given. Known: ablation, "),
     "method twice": ("--method probe,probe", "A method is given twice"),
     "unknown template": ("--template long", "Unknown template 'long'"),
     "unknown tokens": ("--tokens some", "Unknown token choice 'some'"),

@@ -161,7 +161,7 @@ def test_does_not_depend_on_order_or_packing_and_leaves_no_hook(name):
 
 def test_says_what_is_wrong():
     prompts = random_prompts(2)
-    with pytest.raises(InputError, match="g0/0 has no foil.*against='mean'"):
+    with pytest.raises(InputError, match=r"g0/0 has no foil.*against='mean'"):
         DirectLogit(against="foil").check(prompts)
     model = tiny("llama")
     cube = type("CubeNorm", (torch.nn.Module,), {"forward": lambda self, x: x**3})

@@ -9,7 +9,7 @@ import torch
 from headatlas import stats
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
-from headatlas.methods.gates import GateGradient, HeadGating, gated_logprob
+from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
@@ -24,7 +24,8 @@ def nothing(model) -> Activations:
 
 
 def questions(n: int = 12, groups: int = 6):
-    return [replace(p, function=("retrieval", "inference")[i // groups % 2]) for i, p in enumerate(random_prompts(n, groups=groups))]  # fmt: skip
+    prompts = random_prompts(n, groups=groups)
+    return [replace(p, function=("retrieval", "inference")[i // groups % 2]) for i, p in enumerate(prompts)]
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -33,16 +34,20 @@ def test_gated_answers_equal_plain_hooks_on_whole_prompts(name):
     prompts = random_prompts(5, groups=3)
     gates = torch.rand(3, model.n_layers, model.n_heads, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     packs = [[p for p in prompts if p.group == g] for g in ("g0", "g1", "g2")]
+    tolerance = 1e-5 if name == "gemma2" else 1e-9  # its stock softmax is float32
     with torch.no_grad():
-        found = {}
-        for answers in answers_of(model, packs):
-            rows = gated_logprob(answers, gates)
-            found |= {p.id: rows[:, i] for i, p in enumerate(answers.prompts)}
-        for prompt in prompts:
-            for row in range(3):
-                expected = logprob(model, prompt, lambda i, z, row=row: z * gates[row, i][None, None, :, None])
-                tolerance = 1e-5 if name == "gemma2" else 1e-9  # its stock softmax is float32
-                assert float(found[prompt.id][row]) == pytest.approx(float(expected), rel=tolerance)
+        expected = {
+            (p.id, row): float(logprob(model, p, lambda i, z, row=row: z * gates[row, i][None, None, :, None]))
+            for p in prompts
+            for row in range(3)
+        }
+        for size in (512, 5):  # together, and cut: two answers of three tokens are too many
+            cut = answers_of(model, packs, max_tokens=size)
+            assert model.unsplit or len(cut) == (1 if size == 512 else 5)
+            rows = torch.cat([gated_logprob(answers, gates) for answers in cut], 1)
+            order = [p.id for answers in cut for p in answers.prompts]
+            found = {(id, row): float(rows[row, i]) for i, id in enumerate(order) for row in range(3)}
+            assert found == pytest.approx(expected, rel=tolerance)
 
 
 @pytest.mark.parametrize("name", ["llama", "falcon"])
@@ -92,7 +97,7 @@ def test_samples_keep_the_laws():
     prompts = questions()
     found = CHEAP(model, prompts, None, seed=0)
     assert found["importance"].dims == ("sample", "layer", "head") and found["importance"].dtype == np.float32
-    assert found.sizes == {"sample": 2 * 3 * 2, "layer": 3, "head": 4}
+    assert found["importance"].shape == (2 * 3 * 2, 3, 4)
     for function in ("retrieval", "inference"):
         assert len(set(found["group"].values[found["function"].values == function])) == 3
     parts = found["facilitation"] + found["interference"] + found["irrelevance"]
@@ -102,20 +107,25 @@ def test_samples_keep_the_laws():
     assert (parts >= -1e-6).all() and (np.abs(found["importance"]) <= 1).all()
     result = stats.reduce(found, ("retrieval", "inference"), sign="signed", n_boot=5)
     assert np.isfinite(result["importance"]).all()
-    assert found.attrs["loss_pulled_down"] > 0
+    assert found["null"].shape == (2, 3, 4) and set(found["null_function"].values) == {"retrieval", "inference"}
+    assert found.attrs["folds"] == 3
+    with torch.no_grad():  # every fold is held out once, whole or a batch of it; here a batch is one question's item
+        open_gates = [-float(logprob(model, p)) for p in prompts]
+    assert min(open_gates) < found.attrs["loss_held_out_open"] < max(open_gates)
+    assert found.attrs["loss_down"] > 0 and found.attrs["loss_held_out_down"] > 0
 
 
 def test_same_seed_same_samples_in_any_order_and_any_memory():
     model = tiny("llama", dtype=DOUBLE)
-    prompts = questions()
-    found = CHEAP(model, prompts, None, seed=0)
-    back = CHEAP(model, prompts[::-1], None, seed=0)
+    prompts, method = questions(6, groups=3), replace(CHEAP, refits=1, updates=2)
+    found = method(model, prompts, None, seed=0)
+    back = method(model, prompts[::-1], None, seed=0)
     for function in ("retrieval", "inference"):
         one, other = (d["importance"].values[d["function"].values == function] for d in (found, back))
         np.testing.assert_allclose(one, other, atol=1e-6)
-    tight = replace(CHEAP, memory=0.0)(model, prompts, None, seed=0)
+    tight = replace(method, memory=0.0)(model, prompts, None, seed=0)
     np.testing.assert_allclose(tight["importance"], found["importance"], atol=1e-6)
-    assert not np.allclose(CHEAP(model, prompts, None, seed=1)["importance"], found["importance"])
+    assert not np.allclose(method(model, prompts, None, seed=1)["importance"], found["importance"])
 
 
 @pytest.mark.parametrize("name", ["llama", "falcon"])
@@ -140,6 +150,14 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
     last = (fit.minus - (1 - fit.plus)).mean(0)[-1]
     assert last[1] > 0.8 and last[2] < -0.8
     assert np.abs(last[[0, 3]]).max() < 0.2  # they follow the pull, both ways
+
+
+def test_exchanged_answers_are_others_answers_to_the_same_prompts():
+    prompts = random_prompts(6)
+    wrong = _exchanged(prompts, np.random.default_rng(0))
+    assert [p.prefix.tolist() for p in wrong] == [p.prefix.tolist() for p in prompts]
+    given, own = ([p.answer_tokens.tolist() for p in some] for some in (wrong, prompts))
+    assert sorted(given) == sorted(own) and all(a != b for a, b in zip(given, own, strict=True))
 
 
 def test_says_what_is_wrong():

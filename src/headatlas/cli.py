@@ -138,6 +138,7 @@ def figure(
     """Draw a figure from an atlas."""
     from headatlas.atlas import load_atlas
     from headatlas.figures import figures, save_figure
+    from headatlas.roles import load_roles
 
     path = _atlas_path(atlas)
     draw = figures.get(name)
@@ -145,7 +146,7 @@ def figure(
     given = {key: value for key, value in options.items() if value is not None}
     if other := sorted(given.keys() - inspect.signature(draw).parameters.keys()):
         raise InputError(f"Figure '{name}' has no --{other[0]}. Leave it out.")
-    drawn = draw(load_atlas(path), **given)
+    drawn = draw((load_roles if name == "roles" else load_atlas)(path), **given)
     stem = out or path.with_name(
         ("heatmaps" if name == "heads_importance" else name) + ("" if method is None else f"-{method}")
     )

@@ -187,7 +187,7 @@ def agreement(importance: xr.DataArray, signs: Mapping[str, Sign]) -> xr.Dataset
     dims = ("method", "other_method", "function")
     return xr.Dataset(
         {
-            "agreement": (dims, spearman(order[:, None], order[None])),
+            "agreement": (dims, spearman(*np.broadcast_arrays(order[:, None], order[None]))),
             "agreement_top": (dims, shared),
             "agreement_chance": ((), k / flat.shape[-1]),
         },

@@ -14,8 +14,8 @@ data stay labels. This module measures nothing.
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import xarray as xr
@@ -52,6 +52,7 @@ class MethodFindings:
     heads: int
     findings: tuple[Finding, ...]
     unknown: tuple[Unknown, ...]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Findings:
                 "heads": s.heads,
                 "findings": [vars(f) for f in s.findings],
                 "unknown": [vars(u) for u in s.unknown],
+                "notes": s.notes,
             }
             for s in self.sections
         ]
@@ -162,6 +164,7 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
             *reach_findings(view),
         ),
         unknown=unknowns(view, known.reads if known else None),
+        notes=(attribute(atlas, "notes") or {}).get(method, {}),
     )
 
 

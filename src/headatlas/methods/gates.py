@@ -17,17 +17,20 @@
 3. Facilitation is g- (open although pulled down), interference 1 - g+ (closed although pulled up), irrelevance
    g+ (1 - g-) (goes where it is pulled). Importance is facilitation minus interference, between -1 and 1.
 4. All fits of a fold are rows of one batch: they share the prompts' keys, which gates at answer positions do not touch.
+5. Null: the same fits with the answers of a function's items in a fold exchanged among them. Hundreds of gates fit a
+   few items' answers whatever these are; what gates do for wrong answers of the right kind is what must be exceeded.
 
 Of the paper this differs in that gates act at the answer positions only (there: everywhere), that a function's items
-are split over folds, and that far fewer updates are made. Folds are the groups whose agreement the intervals measure:
-from n folds no sign-flip p-value is below 2^(1 - n). Gates of one fit are found together: of two heads that can stand
-in for each other, either may be kept, and fits differ in which; their agreement over starts and folds says how often.
-This module does not know hooks, nor what is made of the samples.
+are split over folds, and that far fewer updates are made. Folds are the groups whose agreement the intervals measure.
+The loss on another fold's items is reported, gated and not: where gates do not lower it, they fit their items only.
+Gates of one fit are found together: of two heads that can stand in for each other, either may be kept, and fits differ
+in which; their agreement over starts and folds says how often. This module does not know hooks, nor what is made of
+the samples.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -41,7 +44,7 @@ from headatlas.controls import grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import check_answers
 from headatlas.methods.base import Activations, Method, ModelMethod, Sign, methods
-from headatlas.models.gradient import Answers, OnZ, answers_of, attribute
+from headatlas.models.gradient import MAX_TOKENS, Answers, OnZ, answers_of, attribute
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -87,6 +90,8 @@ class HeadGating(Method):
         Parts that main questions are dealt into (fewer where a function has too few), each fitted alone.
     refits
         Random starts, the same folds for all.
+    null_refits
+        How many times answers are exchanged; each costs as much as the fits themselves.
     updates
         Steps of Adam before the regulariser, and with it.
     strength
@@ -104,20 +109,22 @@ class HeadGating(Method):
     default_sign: ClassVar[Sign] = "signed"
     label: ClassVar[str] = "facilitation minus interference"
 
-    folds: int = 8
+    folds: int = 4
     refits: int = 2
-    updates: int = 30
+    null_refits: int = 1
+    updates: int = 20
     strength: float = 0.1
     rate: float = 1.0
     batch: int = 12
     memory: float = 1e9
 
     def __post_init__(self) -> None:
-        if self.refits < 1 or self.updates < 1 or self.batch < 1:
-            raise InputError("Head gating needs refits, updates and batch of 1 or more.")
+        if min(self.refits, self.null_refits, self.updates, self.batch) < 1:
+            raise InputError("Head gating needs refits, null_refits, updates and batch of 1 or more.")
         if self.strength <= 0 or self.rate <= 0:
             raise InputError(
-                f"Head gating pulls gates up and down: strength ({self.strength}) and rate ({self.rate}) must be above 0."
+                f"Head gating pulls gates up and down: strength ({self.strength}) and rate ({self.rate}) must be "
+                "above 0."
             )
 
     def __call__(
@@ -126,8 +133,9 @@ class HeadGating(Method):
         """Return one sample a function, fold and start (see the class and `Method`).
 
         ``group`` is the fold, ``refit`` the start; ``facilitation``, ``interference`` and ``irrelevance`` stand beside
-        the importance. The attributes give the mean negative log-probability of an answer's token (nats) over the last
-        steps: of the free gates, pulled up and pulled down.
+        the importance. The attributes give the mean negative log-probability of an answer's token, nats: of the gates
+        pulled up and pulled down, on the items they were fitted to (``loss_up``, ``loss_down``), and on up to a batch
+        of another fold's, beside the model's as it is (``loss_held_out_up``, …, ``loss_held_out_open``).
 
         Raises
         ------
@@ -142,21 +150,41 @@ class HeadGating(Method):
         check_answers(items)
         function = np.array([p.function for p in items])
         fold = grouped_folds(function, np.array([p.group for p in items]), folds=self.folds, seed=seed)
+        functions = list(dict.fromkeys(p.function for p in prompts))
         samples: list[tuple[str, int, Fit]] = []
-        for name in dict.fromkeys(p.function for p in prompts):
-            for k in np.unique(fold[function == name]).tolist():
-                own = [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
-                draw = np.random.default_rng([seed, zlib.crc32(name.encode()), k])
-                samples.append((name, k, self._fit(model, own, draw)))
-        return _dataset(samples, self.refits)
+        null: list[np.ndarray] = []
+        for name in functions:
+            draw = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            parts = {
+                k: [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
+                for k in np.unique(fold[function == name]).tolist()
+            }
+            others = [*parts.values()][1:] + [*parts.values()][:1]
+            samples += [
+                (name, k, self._fit(model, own, draw, held_out=other))
+                for (k, own), other in zip(parts.items(), others, strict=True)
+            ]
+            for _ in range(self.null_refits):
+                wrong = [self._fit(model, _exchanged(own, draw), draw) for own in parts.values()]
+                null.append(np.mean([fit.importance.mean(0) for fit in wrong], axis=0))
+        return _dataset(samples, null, np.repeat(functions, self.null_refits))
 
     @torch.inference_mode(False)
-    def _fit(self, model: "HeadModel", prompts: Sequence[Prompt], draw: np.random.Generator) -> "Fit":
+    def _fit(
+        self,
+        model: "HeadModel",
+        prompts: Sequence[Prompt],
+        draw: np.random.Generator,
+        *,
+        held_out: Sequence[Prompt] = (),
+    ) -> "Fit":
         """Fit gates to some prompts from every start: free, then pulled up and pulled down."""
-        batches = _Batches(model, prompts, self.batch, self.memory, draw)
+        tokens = max(1, MAX_TOKENS // (2 * self.refits))
+        batches = _Batches(model, prompts, self.batch, tokens, self.memory, draw)
         start = draw.uniform(1e-3, 1 - 1e-3, (self.refits, model.n_layers, model.n_heads))
-        logits = torch.logit(torch.from_numpy(start)).float().to(model.device)
-        free, free_loss = self._descend(batches, logits, torch.zeros(self.refits))
+        free, _ = self._descend(
+            batches, torch.logit(torch.from_numpy(start)).float().to(model.device), torch.zeros(self.refits)
+        )
         pull = torch.tensor([self.strength] * self.refits + [-self.strength] * self.refits)
         both, loss = self._descend(batches, torch.cat([free, free]), pull)
         if not torch.isfinite(both).all():
@@ -164,8 +192,15 @@ class HeadGating(Method):
                 f"Gates fitted to {prompts[0].id} and others of {prompts[0].function} are not finite. "
                 "Give --dtype float32, or a smaller rate."
             )
-        plus, minus = both.sigmoid().double().cpu().numpy().reshape(2, *start.shape)
-        return Fit(plus, minus, np.concatenate([free_loss, loss]).reshape(3, -1))
+        gates = both.sigmoid()
+        plus, minus = gates.double().cpu().numpy().reshape(2, *start.shape)
+        up, down = loss.reshape(2, -1).mean(1)
+        losses = {"up": up, "down": down}
+        if held_out:
+            rows = _losses(next(iter(_Batches(model, held_out, self.batch, tokens, 0.0, draw))), gates)
+            up, down = rows[1:].reshape(2, -1).mean(1)
+            losses |= {"held_out_open": rows[0], "held_out_up": up, "held_out_down": down}
+        return Fit(plus, minus, losses)
 
     def _descend(
         self, batches: "_Batches", start: Float[Tensor, "fit layer head"], pull: Float[Tensor, " fit"]
@@ -191,11 +226,30 @@ class HeadGating(Method):
 
 @dataclass(frozen=True)
 class Fit:
-    """The gates of one fold and function, and the losses: free, pulled up, pulled down."""
+    """The gates of one fold and function, pulled up and down, and the losses (nats a token, the mean over starts)."""
 
     plus: Float[np.ndarray, "refit layer head"]
     minus: Float[np.ndarray, "refit layer head"]
-    loss: Float[np.ndarray, "3 refit"]
+    losses: dict[str, float]
+
+    @property
+    def importance(self) -> Float[np.ndarray, "refit layer head"]:
+        """Facilitation minus interference."""
+        return self.minus - (1 - self.plus)
+
+
+@torch.no_grad()
+def _losses(batch: Sequence[Answers], gates: Float[Tensor, "fit layer head"]) -> Float[np.ndarray, " row"]:
+    """Return the mean negative log-probability of the answers under open gates, then under each of `gates`."""
+    rows = torch.cat([torch.ones_like(gates[:1]), gates])
+    return -torch.cat([gated_logprob(answers, rows) for answers in batch], 1).mean(1).double().cpu().numpy()
+
+
+def _exchanged(prompts: Sequence[Prompt], draw: np.random.Generator) -> list[Prompt]:
+    """Give every prompt the answer of another one (of itself, if it is the only one)."""
+    order = draw.permutation(len(prompts))
+    answer = {int(i): prompts[j].answer_tokens for i, j in zip(order, np.roll(order, 1), strict=True)}
+    return [replace(p, tokens=np.concatenate([p.prefix, answer[i]])) for i, p in enumerate(prompts)]
 
 
 def gated_logprob(answers: Answers, gates: Float[Tensor, "row layer head"]) -> Float[Tensor, "row prompt"]:
@@ -212,10 +266,16 @@ class _Batches:
     """Items dealt into batches at random, steps of one main question together; iterating never ends."""
 
     def __init__(
-        self, model: "HeadModel", prompts: Sequence[Prompt], size: int, memory: float, draw: np.random.Generator
+        self,
+        model: "HeadModel",
+        prompts: Sequence[Prompt],
+        size: int,
+        tokens: int,
+        memory: float,
+        draw: np.random.Generator,
     ) -> None:
         packs = [list(steps) for _, steps in groupby(prompts, key=lambda p: p.group)]
-        self._model, self._left, self._draw = model, memory, draw
+        self._model, self._tokens, self._left, self._draw = model, tokens, memory, draw
         self._packs: list[list[list[Prompt]]] = [[]]
         for i in draw.permutation(len(packs)):
             if sum(map(len, self._packs[-1])) >= size:
@@ -230,7 +290,7 @@ class _Batches:
 
     def _run(self, i: int) -> list[Answers]:
         """Run a batch's prompts; keep what they leave if there is room."""
-        answers = answers_of(self._model, self._packs[i])
+        answers = answers_of(self._model, self._packs[i], max_tokens=self._tokens)
         size = sum(a.block.nbytes for a in answers)
         if size <= self._left:
             self._left -= size
@@ -238,7 +298,9 @@ class _Batches:
         return answers
 
 
-def _dataset(samples: Sequence[tuple[str, int, Fit]], refits: int) -> xr.Dataset:
+def _dataset(
+    samples: Sequence[tuple[str, int, Fit]], null: Sequence[Float[np.ndarray, "layer head"]], null_function: np.ndarray
+) -> xr.Dataset:
     """Return the samples as the Dataset that `Method` promises."""
     plus = np.concatenate([fit.plus for _, _, fit in samples])
     minus = np.concatenate([fit.minus for _, _, fit in samples])
@@ -248,18 +310,20 @@ def _dataset(samples: Sequence[tuple[str, int, Fit]], refits: int) -> xr.Dataset
         "interference": 1 - plus,
         "irrelevance": plus * (1 - minus),
     }
-    losses = np.mean([fit.loss.mean(1) for _, _, fit in samples], axis=0)
+    dims, refits = ("sample", "layer", "head"), len(plus) // len(samples)
+    losses = {f"loss_{k}": float(np.mean([fit.losses[k] for _, _, fit in samples])) for k in samples[0][2].losses}
     return xr.Dataset(
-        {name: (("sample", "layer", "head"), value.astype(np.float32)) for name, value in values.items()},
+        {
+            **{name: (dims, value.astype(np.float32)) for name, value in values.items()},
+            "null": (("null_sample", *dims[1:]), np.stack(null).astype(np.float32)),
+        },
         coords={
             "function": ("sample", np.repeat([name for name, _, _ in samples], refits)),
             "group": ("sample", np.repeat([f"fold {k}" for _, k, _ in samples], refits)),
             "refit": ("sample", np.tile(np.arange(refits), len(samples))),
+            "null_function": ("null_sample", null_function),
         },
-        attrs={
-            "positions": "answer",
-            **{f"loss_{k}": float(v) for k, v in zip(("free", "pulled_up", "pulled_down"), losses, strict=True)},
-        },
+        attrs={"positions": "answer", "folds": len({k for _, k, _ in samples}), **losses},
     )
 
 

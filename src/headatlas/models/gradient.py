@@ -111,15 +111,32 @@ class Answers:
         return torch.stack([part.mean(1) for part in each.split([len(t) for t in self.block.targets], 1)], 1)
 
 
-def answers_of(model: "HeadModel", packs: Sequence[Sequence[Prompt]]) -> list[Answers]:
-    """Return the answers of all prompts as one block, or one prompt each where the model can't be split.
+def answers_of(model: "HeadModel", packs: Sequence[Sequence[Prompt]], *, max_tokens: int = MAX_TOKENS) -> list[Answers]:
+    """Return the answers of all prompts, in order: together, up to `max_tokens` answer tokens at once.
 
-    What the prompts of a pack share runs once; packs share nothing.
+    What the prompts of a pack share runs once; packs share nothing. Where the model can't be split, each prompt is on
+    its own.
     """
     if model.unsplit:
         return [Answers(Block(model, [prompt], positions="all")) for pack in packs for prompt in pack]
-    blocks = [Block(model, pack) for pack in packs]
-    return [Answers(blocks[0] if len(blocks) == 1 else Block.joined(blocks))]
+    found: list[list[Block]] = [[]]
+    for part in (part for pack in packs for part in _cut(pack, max_tokens)):
+        block = Block(model, part)
+        if found[-1] and sum(map(len, found[-1])) + len(block) > max_tokens:
+            found.append([])
+        found[-1].append(block)
+    return [Answers(blocks[0] if len(blocks) == 1 else Block.joined(blocks)) for blocks in found]
+
+
+def _cut(prompts: Sequence[Prompt], max_tokens: int) -> Iterator[list[Prompt]]:
+    """Cut prompts into runs of at most `max_tokens` answer tokens; a longer answer is on its own."""
+    part: list[Prompt] = []
+    for prompt in prompts:
+        if part and sum(len(p.answer_tokens) for p in (*part, prompt)) > max_tokens:
+            yield part
+            part = []
+        part.append(prompt)
+    yield part
 
 
 @dataclass(frozen=True)
@@ -161,7 +178,7 @@ def attribute(
     steps
         0: to first order, at z. m: integrated gradients over m midpoints.
     max_tokens
-        Rows times tokens run at once with gradients (integrated gradients); changes no number.
+        Rows times tokens run at once with gradients; changes no number.
 
     Raises
     ------
@@ -181,7 +198,7 @@ def attribute(
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
     base, effect = [], []
     done = 0
-    for answers in answers_of(model, [prompts]):
+    for answers in answers_of(model, [prompts], max_tokens=max_tokens):
         one_for_all = replacement.shape[1] == 1
         own = replacement if one_for_all else replacement[:, done : done + len(answers.prompts)]
         to = own[:, torch.zeros_like(answers.owner) if one_for_all else answers.owner]  # (draw, token, layer, …)
@@ -194,7 +211,8 @@ def attribute(
         if not (np.isfinite(logprob) and np.isfinite(values).all()):
             raise RunError(
                 f"The log-probability of the reference answer of {prompt.id} ({prompt.answer!r}), or its gradient, is "
-                f"not finite in {str(model.dtype).removeprefix('torch.')}. Give --dtype float32, or leave that step out."
+                f"not finite in {str(model.dtype).removeprefix('torch.')}. "
+                "Give --dtype float32, or leave that step out."
             )
     return found
 
