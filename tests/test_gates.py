@@ -119,12 +119,10 @@ def test_same_seed_same_samples_in_any_order_and_any_memory():
     model = tiny("llama", dtype=DOUBLE)
     prompts, method = questions(6, groups=3), replace(CHEAP, refits=1, updates=2)
     found = method(model, prompts, None, seed=0)
-    back = method(model, prompts[::-1], None, seed=0)
+    back = replace(method, memory=0.0)(model, prompts[::-1], None, seed=0)
     for function in ("retrieval", "inference"):
         one, other = (d["importance"].values[d["function"].values == function] for d in (found, back))
         np.testing.assert_allclose(one, other, atol=1e-6)
-    tight = replace(method, memory=0.0)(model, prompts, None, seed=0)
-    np.testing.assert_allclose(tight["importance"], found["importance"], atol=1e-6)
     assert not np.allclose(method(model, prompts, None, seed=1)["importance"], found["importance"])
 
 
@@ -138,7 +136,7 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
     direction = output[answer] - output.mean(0)
     direction = direction / direction.norm()
     project.weight.zero_()
-    prompts = [replace(p, tokens=np.concatenate([p.prefix, [answer]])) for p in random_prompts(4, length=12, groups=2)]
+    prompts = [replace(p, tokens=np.concatenate([p.prefix, [answer]])) for p in random_prompts(3, length=12, groups=2)]
     # The heads' mean z over the answers, so that what they write has a sign.
     z = model.capture([replace(p, chosen=p.predicting) for p in prompts]).z.mean(0)[-1]
     for head, sign in ((1, 1.0), (2, -1.0)):
@@ -146,7 +144,7 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
         project.weight[:, head * model.head_dim : (head + 1) * model.head_dim] = (
             4 * sign * torch.outer(direction, along)
         )
-    fit = HeadGating(refits=2, updates=25, batch=10)._fit(model, prompts, np.random.default_rng(0))
+    fit = HeadGating(refits=2, updates=20, batch=10)._fit(model, prompts, np.random.default_rng(0))
     last = (fit.minus - (1 - fit.plus)).mean(0)[-1]
     assert last[1] > 0.8 and last[2] < -0.8
     assert np.abs(last[[0, 3]]).max() < 0.2  # they follow the pull, both ways

