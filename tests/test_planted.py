@@ -36,7 +36,7 @@ METHODS: dict[str, Method] = {
 }
 GATING = "head_gating"
 """The one whose numbers are no nats, but between -1 and 1, and whose fits take seconds a case (`SHORT`)."""
-SHORT = ("induction", "backup", "interference", "duplicates")
+SHORT = ("induction", "backup", "interference")
 """The cases on which it is run where slow tests are left out."""
 AUROC = dict.fromkeys([method for method in METHODS if method.startswith("ablation")], 1.0)
 """What a method must reach over all heads; others 0.95."""
@@ -230,12 +230,14 @@ def test_the_backup_head_sleeps_under_mean_ablation():
     assert effects("backup", "ablation")[layer, head] > 2 * effects("backup", "ablation_zero")[layer, head]
 
 
-def test_gates_fitted_together_show_the_backup_and_the_duplicates():
-    """They start at random, so the first head is often gated when the second is judged."""
-    for case in ("backup", "duplicates"):
-        p, effect = planted(case), effects(case, GATING)
-        assert auroc(effect, p.heads) >= 0.95
-        assert min(effect[at] for at in p.heads) > 0.4
+@pytest.mark.parametrize(
+    "case", ["backup", *(pytest.param(c, marks=pytest.mark.slow) for c in ("duplicates", "duplicates apart"))]
+)
+def test_gates_fitted_together_show_what_single_ablation_cannot(case):
+    """They start at random, so the one head is often gated when the other is judged."""
+    p, effect = planted(case), effects(case, GATING)
+    assert auroc(effect, p.heads) >= 0.95
+    assert min(effect[at] for at in p.heads) > 0.4
 
 
 @pytest.mark.parametrize("case", ["duplicates", "duplicates apart"])

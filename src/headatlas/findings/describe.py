@@ -149,6 +149,8 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
     view = View(atlas.sel({"method": method}), maps, low, value_places(largest))
     each = flagged(view, [function_finding(view, i) for i in range(len(maps.functions))])
     known = methods.get(method) if method in methods else None
+    named = [str(m) for m in atlas["method"].values]
+    removing = [m for m in named if m in methods and methods.get(m).reads == "model"]
     return MethodFindings(
         method=method,
         sign=maps.sign,
@@ -163,7 +165,7 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
             *each,
             *reach_findings(view),
         ),
-        unknown=unknowns(view, known.reads if known else None),
+        unknown=unknowns(view, known.reads if known else None, removing),
         notes=(attribute(atlas, "notes") or {}).get(method, {}),
     )
 

@@ -231,8 +231,8 @@ def at_chance(functions: Sequence[str]) -> str:
     return f"Model at chance: {listed}. {told}"
 
 
-def unknowns(view: View, reads: str | None) -> tuple[Unknown, ...]:
-    """Return what the atlas has no numbers for."""
+def unknowns(view: View, reads: str | None, removing: Sequence[str] = ()) -> tuple[Unknown, ...]:
+    """Return what the atlas has no numbers for; `removing` are its methods that remove heads."""
     out = [
         Unknown(id, sentence, (name,))
         for name, id, sentence in MISSING
@@ -240,7 +240,8 @@ def unknowns(view: View, reads: str | None) -> tuple[Unknown, ...]:
     ]
     use = {
         "activations": "Whether the model uses these heads: the method reads activations, and what can be "
-        "decoded there need not be used. Removing the heads tests that; no such run is in this atlas.",
+        "decoded there need not be used. Removing the heads tests that: "
+        + (f"see {names(list(removing))} in this atlas." if removing else "no such run is in this atlas."),
         "model": "Whether the top heads matter together, and more than random ones of the same layers: "
         "no such run is in this atlas.",
     }
