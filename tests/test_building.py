@@ -475,7 +475,7 @@ def served(tmp_path_factory):
         process.wait()
 
 
-@pytest.mark.slow
+@pytest.mark.slower
 def test_transformers_serve_is_asked_and_its_answers_are_judged_honestly(served, tmp_path):
     url, model = served
     source = tmp_path / "two.jsonl"

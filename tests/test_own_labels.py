@@ -140,7 +140,7 @@ def test_the_command_line_names_what_the_model_does_not_do(tmp_path: Path) -> No
     file = tmp_path / "own.jsonl"
     file.write_text("\n".join(q.model_dump_json() for q in planted(OWN[3]).questions))
     assert load_questions(file).functions == ("code_reading", "negation", "theory of mind")
-    code, out, err = run(
+    code, _, err = run(
         "map", "--model", tmp_path / "tiny", "--questions", file, "--method", "linear_probe", "--out", tmp_path / "out"
     )
     assert code == 0, err

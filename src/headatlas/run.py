@@ -96,7 +96,9 @@ def _draw(atlas: Any, out: Path, chosen: Sequence[str]) -> list[Path]:
         stem = out / ("heatmaps" if i == 0 else f"heatmaps-{method}")
         written += save_figure(draw(atlas, method=method), stem)
         if methods.get(method).reads == "model":
-            written += save_figure(figures.get("general_specific")(atlas, method=method), out / f"general_specific-{method}")
+            written += save_figure(
+                figures.get("general_specific")(atlas, method=method), out / f"general_specific-{method}"
+            )
     if len(chosen) > 1:
         written += save_figure(figures.get("method_agreement")(atlas), out / "method_agreement")
     return written
