@@ -38,10 +38,18 @@ def out(tmp_path):
     return tmp_path / "made" / "steps.jsonl"
 
 
+RUN = """
+import signal, sys
+from headatlas.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def start(source, server, out, *options):
     command = ["questions", "build", source, "--endpoint", server.url, "--model", "m", "--out", out, *options]
     return subprocess.Popen(
-        [sys.executable, "-m", "headatlas.cli", *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", RUN, *map(str, command)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
 
 
