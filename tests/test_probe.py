@@ -210,6 +210,18 @@ def test_inner_folds_choose_more_penalty_where_there_is_less_to_read():
         np.testing.assert_array_equal(chosen[:, fold == k], winner[:, fold == k])
 
 
+def test_a_head_that_speaks_up_on_one_question_only_breaks_no_fit():
+    """Where that question is held out its variance is next to nothing beside its mean: float32 sums lose it."""
+    activations = planted(items=90)
+    z = activations.z.copy()
+    z[:, 0, 0] *= 1e-5
+    z[activations.group == activations.group[0], 0, 0] = 1e3
+    found = LinearProbe(refits=1, shuffles=2)(None, None, replace(activations, z=z), seed=0)
+    assert np.isfinite(found["importance"]).all()
+    untouched = LinearProbe(refits=1, shuffles=2)(None, None, activations, seed=0)
+    np.testing.assert_allclose(found["importance"][:, 1:], untouched["importance"][:, 1:], atol=1e-6)
+
+
 def test_selectivity_is_hits_minus_false_alarms_above_control():
     """Against counting, head by head, on made-up predictions of two functions by a task and two controls."""
     rng = np.random.default_rng(0)

@@ -148,6 +148,9 @@ def test_converting_keeps_everything(tmp_path):
         write_jsonl(source, out)
     with pytest.raises(InputError, match=r"does not end in .jsonl"):
         write_jsonl(source, tmp_path / "a.json")
+    with pytest.raises(QuestionError, match="A limit of 0 leaves no question"):
+        write_jsonl(source, tmp_path / "none.jsonl", limit=0)
+    assert not (tmp_path / "none.jsonl").exists()
     assert write_jsonl("builtin", tmp_path / "b.jsonl") == (96, 768, {})
     assert load_questions(tmp_path / "b.jsonl").digest == load_questions("builtin").digest
 

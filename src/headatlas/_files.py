@@ -4,8 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headatlas.errors import RunError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @contextmanager
@@ -36,4 +40,13 @@ def write_text(path: str | Path, text: str) -> Path:
     """Write `text` (UTF-8) to `path` atomically; raises `RunError` as `atomic` does."""
     with atomic(path) as partial:
         partial.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def write_netcdf(path: str | Path, dataset: "xr.Dataset") -> Path:
+    """Write `dataset` to `path` as NetCDF atomically; raises `RunError` as `atomic` does."""
+    # Made in memory: on a full disk the HDF5 library leaves a broken handle that crashes the process.
+    content = dataset.to_netcdf(engine="h5netcdf")
+    with atomic(path) as partial:
+        partial.write_bytes(content)
     return Path(path)

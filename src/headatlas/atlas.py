@@ -53,7 +53,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from headatlas._files import atomic
+from headatlas._files import write_netcdf
 from headatlas.errors import AtlasError
 
 SCHEMA_VERSION = 2
@@ -156,13 +156,7 @@ def save_atlas(atlas: xr.Dataset, path: str | Path) -> Path:
         The disk is full or the folder can't be written.
     """
     check_atlas(atlas)
-    path = Path(path)
-    ready = atlas.assign_attrs(schema_version=SCHEMA_VERSION, complete=1)
-    # Made in memory: on a full disk the HDF5 library leaves a broken handle that crashes the process.
-    content = ready.to_netcdf(engine="h5netcdf")
-    with atomic(path) as partial:
-        partial.write_bytes(content)
-    return path
+    return write_netcdf(path, atlas.assign_attrs(schema_version=SCHEMA_VERSION, complete=1))
 
 
 def load_atlas(path: str | Path) -> xr.Dataset:

@@ -354,6 +354,36 @@ def source_name(source: str | Path) -> str:
     return path.stem if path.suffix else path.name
 
 
+def usable(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None,
+    split: str | None,
+    limit: int | None,
+    left_out: Counter[str],
+) -> Iterator[Question]:
+    """Yield the first `limit` questions of a source and count in `left_out` what it leaves out.
+
+    Raises
+    ------
+    QuestionError
+        As `load_questions`, but for what two questions have in common (`Seen.refuse`).
+    """
+    if limit is not None and limit < 1:
+        raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
+    kept = 0
+    for found in stream(source, columns=columns, split=split):
+        if isinstance(found, Refused):
+            raise QuestionError(str(found))
+        if isinstance(found, LeftOut):
+            left_out[found.reason] += 1
+            continue
+        yield found
+        kept += 1
+        if kept == limit:
+            return
+
+
 def load_questions(
     source: str | Path,
     *,
@@ -384,17 +414,6 @@ def load_questions(
         No such source or split, a column that is not there, a record that breaks the schema (file, line, field),
         or a main question in two splits.
     """
-    if limit is not None and limit < 1:
-        raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
-    questions: list[Question] = []
     left_out: Counter[str] = Counter()
-    for found in stream(source, columns=columns, split=split):
-        if isinstance(found, Refused):
-            raise QuestionError(str(found))
-        if isinstance(found, LeftOut):
-            left_out[found.reason] += 1
-            continue
-        questions.append(found)
-        if len(questions) == limit:
-            break
-    return QuestionSet(tuple(questions), source_name(source), dict(left_out))
+    questions = tuple(usable(source, columns=columns, split=split, limit=limit, left_out=left_out))
+    return QuestionSet(questions, source_name(source), dict(left_out))

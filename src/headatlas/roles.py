@@ -26,10 +26,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from headatlas._files import atomic
+from headatlas._files import write_netcdf
 from headatlas.errors import AtlasError, InputError
 from headatlas.needles import Needle, build_needles, sequences, share_copied
 from headatlas.questions import QuestionSet, load_questions
+from headatlas.stats import resample_counts
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -343,9 +344,7 @@ def bootstrap(
     flat = samples.reshape(n, -1)
     there = np.isfinite(flat).astype(np.float64)
     values = np.where(there > 0, flat, 0.0)
-    weights = np.ones((n_boot + 1, n))
-    if n > 1:
-        weights[1:] = draw.multinomial(n - 1, np.full(n, 1 / n), size=n_boot)
+    weights = np.concatenate([np.ones((1, n)), resample_counts(draw, n_boot, n)])
     mass = weights @ there
     means = np.divide(weights @ values, mass, out=np.full_like(mass, np.nan), where=mass > 0)
     ends = np.full((2, flat.shape[1]), np.nan)
@@ -471,10 +470,7 @@ def save_roles(found: xr.Dataset, path: str | Path) -> Path:
         The disk is full or the folder can't be written.
     """
     path = check_new(path)
-    content = found.assign_attrs(kind="roles", schema_version=SCHEMA_VERSION, complete=1).to_netcdf(engine="h5netcdf")
-    with atomic(path) as partial:
-        partial.write_bytes(content)
-    return path
+    return write_netcdf(path, found.assign_attrs(kind="roles", schema_version=SCHEMA_VERSION, complete=1))
 
 
 def load_roles(path: str | Path) -> xr.Dataset:

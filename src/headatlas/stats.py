@@ -251,7 +251,7 @@ def _chunks(n: int) -> Iterator[int]:
         yield min(CHUNK, n - start)
 
 
-def _counts(draw: np.random.Generator, rows: int, units: int) -> Float[np.ndarray, "row unit"]:
+def resample_counts(draw: np.random.Generator, rows: int, units: int) -> Float[np.ndarray, "row unit"]:
     """Return how often each unit is drawn when `units` - 1 are, with replacement (one unit: always once)."""
     if units == 1:
         return np.ones((rows, 1))
@@ -262,8 +262,8 @@ def _bootstrap(table: _Table, n_boot: int, draw: np.random.Generator) -> Float[n
     """Return the map of every draw of the pigeonhole bootstrap; NaN where a function was not drawn at all."""
     parts = []
     for size in _chunks(n_boot):
-        groups = _counts(draw, size, table.n_groups)
-        parts.append(table.maps(groups, _counts(draw, size, table.n_refits)).astype(np.float32))
+        groups = resample_counts(draw, size, table.n_groups)
+        parts.append(table.maps(groups, resample_counts(draw, size, table.n_refits)).astype(np.float32))
     return np.concatenate(parts)
 
 
@@ -457,7 +457,7 @@ def _mean_interval(
         return (float("nan"),) * 3
     names, place = np.unique(groups, return_inverse=True)
     total, count = np.bincount(place, values), np.bincount(place).astype(np.float64)
-    weight = _counts(draw, n_boot, len(names))
+    weight = resample_counts(draw, n_boot, len(names))
     means = (weight @ total) / (weight @ count)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(total.sum() / count.sum()), float(low), float(high)

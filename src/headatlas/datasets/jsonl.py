@@ -15,7 +15,7 @@ from headatlas._files import atomic
 from headatlas.datasets.lines import read_lines
 from headatlas.datasets.table import Row, read_table
 from headatlas.errors import InputError, QuestionError
-from headatlas.questions import Found, LeftOut, Reader, Reading, Refused, Seen, parse_record, readers, stream
+from headatlas.questions import Found, Reader, Reading, Refused, Seen, parse_record, readers, usable
 
 
 def read_jsonl(source: str, reading: Reading) -> Iterator[Found]:
@@ -80,18 +80,11 @@ def write_jsonl(
     left_out: Counter[str] = Counter()
     seen = Seen()
     with atomic(out) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
-        for found in stream(source, columns=columns, split=split):
-            if isinstance(found, Refused):
-                raise QuestionError(str(found))
-            if isinstance(found, LeftOut):
-                left_out[found.reason] += 1
-                continue
-            seen.refuse(found, str(source))
-            file.write(found.model_dump_json(exclude_defaults=True) + "\n")
+        for question in usable(source, columns=columns, split=split, limit=limit, left_out=left_out):
+            seen.refuse(question, str(source))
+            file.write(question.model_dump_json(exclude_defaults=True) + "\n")
             questions += 1
-            steps += len(found.steps)
-            if questions == limit:
-                break
+            steps += len(question.steps)
         if not questions:
             raise QuestionError(f"'{source}' holds no question with a usable step.")
     return questions, steps, dict(left_out)

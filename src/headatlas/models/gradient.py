@@ -29,7 +29,7 @@ from torch import Tensor
 
 from headatlas.errors import InputError, RunError
 from headatlas.models.block import Block, wide
-from headatlas.models.sweep import Replacement
+from headatlas.models.sweep import Replacement, check_replacement
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -187,12 +187,7 @@ def attribute(
     InputError
         The replacement is not of the model's shape, or `steps` is negative.
     """
-    shape = (model.n_layers, model.n_heads, model.head_dim)
-    if tuple(replacement.shape[2:]) != shape or replacement.shape[1] not in (1, len(prompts)):
-        raise InputError(
-            f"The replacement has shape {tuple(replacement.shape)}, expected (draws, 1 or {len(prompts)} prompts, "
-            f"layers, heads, head_dim) with the last three {shape}."
-        )
+    check_replacement(model, prompts, replacement)
     if steps < 0:
         raise InputError(f"Integrated gradients of {steps} steps. Give 0 (first order) or more.")
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph

@@ -49,6 +49,16 @@ class Swept:
     effect: Float[np.ndarray, "prompt layer head metric"]
 
 
+def check_replacement(model: "HeadModel", prompts: Sequence[Prompt], replacement: Tensor) -> None:
+    """Raise `InputError` unless `replacement` is a `Replacement` for `prompts` of the model's shape."""
+    shape = (model.n_layers, model.n_heads, model.head_dim)
+    if tuple(replacement.shape[2:]) != shape or replacement.shape[1] not in (1, len(prompts)):
+        raise InputError(
+            f"The replacement has shape {tuple(replacement.shape)}, expected (draws, 1 or {len(prompts)} prompts, "
+            f"layers, heads, head_dim) with the last three {shape}."
+        )
+
+
 @torch.inference_mode()
 def sweep(
     model: "HeadModel",
@@ -80,12 +90,7 @@ def sweep(
     InputError
         The replacement is not of the model's shape.
     """
-    shape = (model.n_layers, model.n_heads, model.head_dim)
-    if tuple(replacement.shape[2:]) != shape or replacement.shape[1] not in (1, len(prompts)):
-        raise InputError(
-            f"The replacement has shape {tuple(replacement.shape)}, expected (draws, 1 or {len(prompts)} prompts, "
-            f"layers, heads, head_dim) with the last three {shape}."
-        )
+    check_replacement(model, prompts, replacement)
     replacement = replacement.to(model.device)
     if positions == "all" and replacement.shape[1] > 1:  # a shared prefix can't be replaced in two ways at once
         parts = [

@@ -10,33 +10,10 @@ import threading
 import time
 
 import pytest
-
-from headatlas.errors import InputError, RunError
-from tests.built import QUESTIONS, build, make, read, report_of, run, timeless, write_source
+from tests.built import build, make, read, report_of, run, timeless
 from tests.faulty_server import FaultyServer
 
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_source(tmp_path / "bench.jsonl")
-
-
-@pytest.fixture
-def one(tmp_path):
-    path = tmp_path / "one.txt"
-    path.write_text(QUESTIONS[0] + "\n")
-    return path
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "made" / "steps.jsonl"
-
+from headatlas.errors import InputError, RunError
 
 RUN = """
 import signal, sys

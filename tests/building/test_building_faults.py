@@ -8,37 +8,15 @@ import socket
 import sys
 
 import pytest
+from tests.built import QUESTIONS, Naps, build, make, read, report_of, run
+from tests.faulty_server import BODIES, STATUSES, FaultyServer, healthy, steps_of
 
 from headatlas.building import Builder, Caps, Patience
 from headatlas.building.endpoint import GONE, is_exposed
 from headatlas.building.faults import retry_after
 from headatlas.errors import RunError
-from tests.built import QUESTIONS, Naps, build, make, read, report_of, run, write_source
-from tests.faulty_server import BODIES, STATUSES, FaultyServer, healthy, steps_of
 
 KEY = "sk-very-secret-0123456789"
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_source(tmp_path / "bench.jsonl")
-
-
-@pytest.fixture
-def one(tmp_path):
-    path = tmp_path / "one.txt"
-    path.write_text(QUESTIONS[0] + "\n")
-    return path
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "made" / "steps.jsonl"
 
 
 # -- faults ---------------------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tests.built import QUESTIONS, build, make, read, report_of, run, timeless
+from tests.faulty_server import FaultyServer, healthy, steps_of
 
 from headatlas.building.agreement import agreement, answers_agree
 from headatlas.building.decompose import DEFINITIONS
@@ -19,31 +21,6 @@ from headatlas.building.replies import find_list
 from headatlas.building.source import read_source
 from headatlas.errors import QuestionError, RunError
 from headatlas.questions import FUNCTIONS, load_questions
-from tests.built import QUESTIONS, build, make, read, report_of, run, timeless, write_source
-from tests.faulty_server import FaultyServer, healthy, steps_of
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-@pytest.fixture
-def source(tmp_path):
-    return write_source(tmp_path / "bench.jsonl")
-
-
-@pytest.fixture
-def one(tmp_path):
-    path = tmp_path / "one.txt"
-    path.write_text(QUESTIONS[0] + "\n")
-    return path
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "made" / "steps.jsonl"
-
 
 # -- what comes out -------------------------------------------------------------------------------------
 
