@@ -4,6 +4,7 @@
 2. Ablation: all heads of the default model, replaced by zero at the answer positions (`models.sweep`): of single CogQA
    steps of about 350 tokens with answers of about 10, of whole CogQA questions (their steps share prefixes), and of the
    built-in set, where eight steps share a passage.
+   First-order attribution of the same steps (`models.gradient`) stands beside it.
 3. Memory: how far a sweep of the single steps raises the process's peak over what the stock passes took.
 
     python benchmarks/ablation.py [--cogqa FILE] [--dtype float32] [--steps 6]
@@ -20,6 +21,7 @@ import torch
 
 import headatlas as ha
 from _line import COGQA, line
+from headatlas.models.gradient import attribute
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import MAX_TOKENS, sweep
 from headatlas.prompts import Prompt, build_prompts
@@ -45,6 +47,14 @@ def ablation(model: HeadModel, packs: Packs, max_tokens: int = MAX_TOKENS) -> fl
     return time.perf_counter() - start
 
 
+def attribution(model: HeadModel, packs: Packs) -> float:
+    nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
+    start = time.perf_counter()
+    for pack in packs:
+        attribute(model, pack, nothing)
+    return time.perf_counter() - start
+
+
 def by_question(prompts: Sequence[Prompt]) -> Packs:
     groups: dict[str, list[Prompt]] = {}
     for prompt in prompts:
@@ -59,6 +69,8 @@ def compare(name: str, model: HeadModel, packs: Packs, *, bound: float | None, r
     ratio = float(np.median([b / a for a, b in pairs]))
     line(f"ablation_over_stock_{name}", ratio, at_most=bound)
     line(f"ablation_seconds_a_step_{name}", min(b for _, b in pairs) / steps)
+    pairs = [(stock(model, packs), attribution(model, packs)) for _ in range(rounds + 1)][1:]  # the first warms up
+    line(f"attribution_over_stock_{name}", float(np.median([b / a for a, b in pairs])), at_most=1.4)
     line(f"mean_prompt_tokens_{name}", float(np.mean([len(p.tokens) for pack in packs for p in pack])))
     line(f"mean_answer_tokens_{name}", float(np.mean([len(p.answer_tokens) for pack in packs for p in pack])))
 
