@@ -23,8 +23,7 @@ import headatlas as ha
 import headatlas.questions
 from _line import COGQA, line
 from headatlas.models.head_model import HeadModel
-from headatlas.models.tree import plan_packs
-from headatlas.pipeline import MAX_NODES
+from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.prompts import Prompt, build_prompts
 
 

@@ -22,7 +22,7 @@ import xarray as xr
 
 import headatlas as ha
 from _line import COGQA, line
-from headatlas import pipeline, stats
+from headatlas import pipeline, stats, streams
 from headatlas.controls import text_baseline
 from headatlas.methods.base import Activations
 from headatlas.methods.linear_probe import LinearProbe
@@ -53,7 +53,7 @@ def capture(cogqa: Path) -> tuple[Activations, dict[str, list[str]]]:
     model = ha.load_model("smollm2-135m")
     planned = pipeline.plan(model, ha.load_questions(cogqa))
     store = Path(__file__).parents[1] / "bench-out" / "cogqa.zarr"
-    captured = pipeline.capture(model, planned.prompts, key=planned.capture_key, store=store)
+    captured = streams.capture(model, planned.prompts, key=planned.capture_key, store=store)
     texts = {name: [getattr(p, name) for p in planned.prompts] for name in ("subquestion", "answer", "passage")}
     return captured.activations, texts
 

@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 from headatlas import stats
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
+from headatlas.streams import fitted
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 
@@ -76,15 +78,17 @@ def test_a_fit_is_adam_on_the_written_loss():
     start = torch.logit(torch.from_numpy(draw.uniform(1e-3, 1 - 1e-3, (3, 4)))).float()
 
     def descend(start, pull):
-        logits = start.clone().requires_grad_()
-        adam = torch.optim.Adam([logits], lr=0.5)
-        for _ in range(3):
+        logits = start.clamp(-4, 4).requires_grad_()
+        adam = torch.optim.Adam([logits])
+        for update in range(3):
+            adam.param_groups[0]["lr"] = 0.5 * (1 + np.cos(np.pi * update / 3)) / 2
             gates = logits.sigmoid()
             each = [logprob(model, p, lambda i, z, g=gates: z * g[i][None, None, :, None]) for p in prompts]
-            loss = -sum(each) / 3 - pull * logits.clamp(-4, 4).mean()
+            loss = -sum(each) / 3 - pull * logits.mean()
             adam.zero_grad()
             loss.backward()
             adam.step()
+            logits.data.clamp_(-4, 4)
         return logits.detach()
 
     free = descend(start, 0.0)
@@ -113,6 +117,42 @@ def test_samples_keep_the_laws():
         open_gates = [-float(logprob(model, p)) for p in prompts]
     assert min(open_gates) < found.attrs["loss_held_out_open"] < max(open_gates)
     assert found.attrs["loss_down"] > 0 and found.attrs["loss_held_out_down"] > 0
+
+
+def test_the_null_is_of_fits_to_exchanged_answers_and_no_part_of_the_samples():
+    model, prompts = tiny("llama", dtype=DOUBLE), questions(6, groups=3)
+    method = replace(CHEAP, refits=1, updates=2, null_refits=2)
+    fits = method.fits(prompts, seed=0)
+    assert [(f.function, f.fold, f.exchanged) for f in fits] == [
+        (name, fold, exchanged) for name in ("retrieval", "inference") for exchanged in range(3) for fold in range(3)
+    ]
+    rows = [method.fit(model, one) for one in fits]
+    found = method.samples({name: np.stack([row[name] for row in rows]) for name in rows[0]}, fits)
+    importance = np.array([(row["gates"][1] - (1 - row["gates"][0]))[0] for row in rows]).reshape(2, 3, 3, 3, 4)
+    np.testing.assert_allclose(found["null"], importance[:, 1:].mean(2).reshape(4, 3, 4), atol=1e-6)
+    np.testing.assert_allclose(found["importance"], importance[:, 0].reshape(6, 3, 4), atol=1e-6)
+    assert found["null_function"].values.tolist() == ["retrieval"] * 2 + ["inference"] * 2
+
+
+def test_a_stopped_run_goes_on_with_the_next_fit(tmp_path, monkeypatch):
+    model, prompts = tiny("llama"), questions(6, groups=3)
+    method = replace(CHEAP, refits=1, updates=2)
+    asked, told, fit = [], [], HeadGating.fit
+
+    def stopping(self, model, one):
+        asked.append((one.function, one.fold, one.exchanged))
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return fit(self, model, one)
+
+    monkeypatch.setattr(HeadGating, "fit", stopping)
+    run = {"key": {"run": 1}, "seed": 0, "store": tmp_path / "head_gating.zarr"}
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, method, prompts, **run)
+    found = fitted(model, method, prompts, **run, report=lambda *at: told.append(at))
+    assert len(asked) == 13 and asked[4] == asked[5] and len(set(asked)) == 12, "what was done is not done again"
+    assert told[0] == ("head_gating", 5, 12) and told[-1] == ("head_gating", 12, 12)
+    xr.testing.assert_allclose(found, method(model, prompts, None, seed=0), atol=1e-6)
 
 
 def test_same_seed_same_samples_in_any_order_and_any_memory():
@@ -144,7 +184,8 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
         project.weight[:, head * model.head_dim : (head + 1) * model.head_dim] = (
             4 * sign * torch.outer(direction, along)
         )
-    fit = HeadGating(refits=2, updates=20, batch=10)._fit(model, prompts, np.random.default_rng(0))
+    pull = 0.1 * 12 / 270  # on each of 12 heads as strong as the default on the default model's
+    fit = HeadGating(refits=2, updates=20, batch=10, strength=pull)._fit(model, prompts, np.random.default_rng(0))
     last = (fit.minus - (1 - fit.plus)).mean(0)[-1]
     assert last[1] > 0.8 and last[2] < -0.8
     assert np.abs(last[[0, 3]]).max() < 0.2  # they follow the pull, both ways
@@ -163,8 +204,8 @@ def test_says_what_is_wrong():
         HeadGating(refits=0)
     with pytest.raises(InputError, match="above 0"):
         HeadGating(strength=0.0)
-    with pytest.raises(InputError, match="runs the model"):
-        HeadGating()(None, [], None, seed=0)
     prompts = [replace(questions()[0], tokens=questions()[0].prefix)]
     with pytest.raises(InputError, match="answer of no tokens"):
         GateGradient().check(prompts)
+    with pytest.raises(InputError, match="answer of no tokens"):
+        HeadGating().check(prompts)

@@ -20,8 +20,9 @@ from headatlas.findings import describe
 from headatlas.methods.linear_probe import LinearProbe
 from headatlas.methods.probe import Probe
 from headatlas.models.load import load_model
-from headatlas.pipeline import labels, measure, plan
+from headatlas.pipeline import measure, plan
 from headatlas.questions import Question, QuestionSet, load_questions, order_functions
+from headatlas.streams import labels
 from tests.saved import save_tiny
 from tests.test_cli import run
 

@@ -11,15 +11,14 @@ It does not know what is drawn or written from the atlas, nor how the command li
 
 import json
 import platform
-import tempfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,46 +28,12 @@ from headatlas import specific, stats
 from headatlas.atlas import CHANCE, check_atlas
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
-from headatlas.methods.base import Activations, Method, ModelMethod
+from headatlas.methods.base import Activations, FittedMethod, Method, ModelMethod
 from headatlas.methods.base import methods as registered
-from headatlas.models.head_model import Captured, HeadModel
-from headatlas.models.tree import MAX_NODES, plan_packs
-from headatlas.prompts import (
-    Prompt,
-    TokenChoice,
-    build_prompts,
-    digest_of,
-    same_answer,
-    templates,
-    with_answer,
-)
-from headatlas.questions import QuestionSet, order_functions
-from headatlas.store import Store, activation_arrays
-
-Answers = Literal["reference", "generated"]
-Report = Callable[[str, int, int], None]
-"""Called with (stage, done, total) as work goes on."""
-
-
-@dataclass(frozen=True)
-class Capture:
-    """One pass over the model: what `capture` returns.
-
-    Attributes
-    ----------
-    activations
-        Pooled z with labels, for the methods.
-    logprob, foil_logprob
-        Mean log-probability of a token of the reference answer and of the foil (NaN without one), nats, (item,).
-    right
-        Whether the model's own answer is the reference: every token the greedy choice (reference answers),
-        or the same words when generated, (item,), 0 or 1.
-    """
-
-    activations: Activations
-    logprob: np.ndarray
-    foil_logprob: np.ndarray
-    right: np.ndarray
+from headatlas.models.head_model import HeadModel
+from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of
+from headatlas.questions import QuestionSet
+from headatlas.streams import Answers, Capture, Report, capture, effects, fitted, labels
 
 
 def measure(
@@ -205,17 +170,7 @@ def execute(
     maps, notes = [], {}
     for method in planned.methods:
         own = _seed_of(seed, method.name)
-        if isinstance(method, ModelMethod):
-            beside = None if store is None else Path(store).with_name(f"{method.name}.zarr")
-            rows = effects(
-                model, method, prompts, captured.activations,
-                key=planned.capture_key, seed=own, store=beside, report=report,
-            )  # fmt: skip
-            samples = method.samples(rows, prompts, captured.activations)
-        else:
-            report(method.name, 0, 1)
-            samples = method(model, prompts, captured.activations, seed=own)
-            report(method.name, 1, 1)
+        samples = _samples(model, method, planned, captured.activations, seed=own, store=store, report=report)
         maps.append(_map(samples, method, captured.activations.functions, controls, seed))
         notes[method.name] = samples.attrs
     atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
@@ -225,6 +180,30 @@ def execute(
     )
     atlas.attrs = {**_provenance(model, planned), "notes": json.dumps(notes, sort_keys=True)}
     return check_atlas(_described(atlas))
+
+
+def _samples(
+    model: HeadModel,
+    method: Method,
+    planned: Plan,
+    activations: Activations,
+    *,
+    seed: int,
+    store: str | Path | None,
+    report: Report,
+) -> xr.Dataset:
+    """Run one method; what it takes of the model streams into a store of its own beside `store`."""
+    beside = None if store is None else Path(store).with_name(f"{method.name}.zarr")
+    prompts, key = planned.prompts, planned.capture_key
+    if isinstance(method, ModelMethod):
+        rows = effects(model, method, prompts, activations, key=key, seed=seed, store=beside, report=report)
+        return method.samples(rows, prompts, activations)
+    if isinstance(method, FittedMethod):
+        return fitted(model, method, prompts, key=key, seed=seed, store=beside, report=report)
+    report(method.name, 0, 1)
+    samples = method(model, prompts, activations, seed=seed)
+    report(method.name, 1, 1)
+    return samples
 
 
 def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
@@ -241,104 +220,8 @@ def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed
         raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
     check_functions(*labels(prompts))
     for method in chosen:
-        if isinstance(method, ModelMethod):
-            method.check(prompts)
+        method.check(prompts)
     return chosen
-
-
-def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the function and the group (main question) of every prompt."""
-    return np.array([p.function for p in prompts]), np.array([p.group for p in prompts])
-
-
-def capture(
-    model: HeadModel,
-    prompts: Sequence[Prompt],
-    *,
-    key: dict[str, Any],
-    store: str | Path | None = None,
-    report: Report | None = None,
-) -> Capture:
-    """Run `prompts` through `model` once and keep pooled z, in `store` (or a temporary folder).
-
-    Prompts of one main question are packed as a token tree. A store of the same key that a killed run left
-    is continued.
-    """
-
-    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
-        found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
-        scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
-        return {"z": found.z, "scores": scores}
-
-    arrays = activation_arrays(model.n_layers, model.n_heads, model.head_dim)
-    rows = _streamed(prompts, run, arrays, key, store, "capture", report)
-    function, group = labels(prompts)
-    functions = order_functions(p.function for p in prompts)
-    return Capture(Activations(rows["z"], function, group, functions), *rows["scores"].T)
-
-
-def effects(
-    model: HeadModel,
-    method: ModelMethod,
-    prompts: Sequence[Prompt],
-    activations: Activations,
-    *,
-    key: dict[str, Any],
-    seed: int,
-    store: str | Path | None = None,
-    report: Report | None = None,
-) -> np.ndarray:
-    """Score every head on every prompt by a method that runs the model, streamed as `capture` is.
-
-    Returns
-    -------
-    numpy.ndarray
-        (prompt, layer, head, value), float32; the values are `method.values`.
-    """
-
-    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
-        return {"effects": method.rows(model, part, activations, seed=seed).astype(np.float32)}
-
-    arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(method.values)}}
-    key = {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
-    return _streamed(prompts, run, arrays, key, store, method.name, report)["effects"]
-
-
-def _streamed(
-    prompts: Sequence[Prompt],
-    run: Callable[[list[Prompt]], dict[str, np.ndarray]],
-    arrays: dict[str, dict[str, int]],
-    key: dict[str, Any],
-    store: str | Path | None,
-    stage: str,
-    report: Report | None,
-) -> dict[str, np.ndarray]:
-    """Run `prompts` pack by pack into a store, from where it was, and return all rows."""
-    if store is None:
-        with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            return _streamed(prompts, run, arrays, key, Path(folder) / "rows.zarr", stage, report)
-    rows = Store(store, n=len(prompts), arrays=arrays, key=key)
-    try:
-        for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES):
-            if pack.stop <= rows.n_done:
-                continue
-            rows.append(pack.start, run([prompts[i] for i in pack]))
-            if report:
-                report(stage, pack.stop, len(prompts))
-        return rows.read()
-    finally:
-        rows.close()
-
-
-def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:
-    """Let the model answer greedily, then capture at its own answer's tokens."""
-    stop = templates.get(key["template"]).stop
-    own, right = [], []
-    for prompt in prompts:
-        new = model.generate(prompt.prefix, stop=stop)
-        own.append(with_answer(prompt, new, model.tokenizer, key["tokens"]))
-        right.append(same_answer(model.tokenizer.decode(new, skip_special_tokens=True), prompt.answer))
-    return replace(model.capture(own), greedy=np.array(right))
 
 
 def _seed_of(seed: int, name: str) -> int:

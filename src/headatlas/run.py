@@ -21,8 +21,9 @@ from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.methods.base import methods
 from headatlas.models.head_model import HeadModel
-from headatlas.pipeline import Plan, Report, execute
+from headatlas.pipeline import Plan, execute
 from headatlas.store import discard
+from headatlas.streams import Report
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
 STORE = "activations.zarr"

@@ -1,6 +1,6 @@
-"""Rows on disk, one a prompt: streamed in, resumable after any kill, checked on the way out.
+"""Rows on disk: streamed in, resumable after any kill, checked on the way out.
 
-1. A store is a Zarr group of arrays with one row a prompt (`ACTIVATIONS`: pooled z and scores; or a method's effects)
+1. A store is a Zarr group of arrays with one row a prompt (pooled z and scores, or a method's effects) or one a fit,
    and a ``done`` mark for every chunk of rows. Rows are written a whole chunk at a time, the mark after them; both
    writes are atomic (Zarr replaces files) and carry a CRC-32C.
 2. The store's attributes say what run it belongs to (`key`). A store with another key is refused, never
@@ -33,7 +33,7 @@ Rows = Mapping[str, np.ndarray]
 """Array name -> rows, (row, *shape)."""
 
 ROWS = 32
-"""Prompts a chunk: what a kill costs at most, and the most rows held in memory while capturing."""
+"""Rows a chunk: what a kill costs at most, and the most rows held in memory while capturing."""
 
 
 def activation_arrays(layers: int, heads: int, head_dim: int) -> dict[str, dict[str, int]]:
@@ -54,6 +54,8 @@ class Store:
         Array name -> what a row of it is: dimension -> size. A value may be NaN, a whole row may not.
     key
         What makes two runs the same, JSON-serialisable: model, questions, template, token choice, dtype.
+    chunk
+        Rows of a chunk, default `ROWS`; fewer where a row is dear to make, for a kill costs a chunk at most.
 
     Raises
     ------
@@ -64,7 +66,13 @@ class Store:
     """
 
     def __init__(
-        self, path: str | Path, *, n: int, arrays: Mapping[str, Mapping[str, int]], key: dict[str, Any]
+        self,
+        path: str | Path,
+        *,
+        n: int,
+        arrays: Mapping[str, Mapping[str, int]],
+        key: dict[str, Any],
+        chunk: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.n = n
@@ -76,16 +84,16 @@ class Store:
             if not (self.path / "ready").is_file():
                 with _disk(self.path):
                     _empty(self.path)  # a creation that was killed holds no rows
-                    self._create(key)
+                    self._create(key, chunk or ROWS)
             self._open(key)
         except BaseException:
             self._lock.close()
             raise
 
-    def _create(self, key: dict[str, Any]) -> None:
+    def _create(self, key: dict[str, Any], chunk: int) -> None:
         group = zarr.create_group(self.path, attributes={"key": json.dumps(key, sort_keys=True)})
         codecs: dict[str, Any] = {"compressors": [BloscCodec(cname="zstd", clevel=1), Crc32cCodec()]}
-        rows = min(ROWS, self.n)
+        rows = min(chunk, self.n)
         for name, dims in self.arrays.items():
             group.create_array(
                 name,
@@ -213,7 +221,7 @@ def discard(path: Path) -> None:
         shutil.rmtree(path)
 
 
-_PARTS = ("zarr.json", "z", "scores", "effects", "done", "ready", "lock")
+_PARTS = ("zarr.json", "z", "scores", "effects", "gates", "losses", "done", "ready", "lock")
 
 
 def _refuse_strangers(path: Path) -> None:

@@ -10,7 +10,7 @@ from tests.tiny import random_prompts, tiny
 
 import headatlas.methods  # noqa: F401  (registers)
 from headatlas.methods.base import Activations, ModelMethod, methods
-from headatlas.pipeline import effects
+from headatlas.streams import effects
 
 RUNNERS = [name for name in methods if issubclass(methods.get(name), ModelMethod)]
 CHEAP = {"draws": 2, "steps": 2, "epochs": 2, "seeds": 1}

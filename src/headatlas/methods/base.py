@@ -7,7 +7,7 @@ It does not know where activations are kept, how prompts were made, or what is d
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -78,6 +78,9 @@ class Method(ABC):
     ) -> xr.Dataset:
         """Return the samples of importance described in the class's laws."""
 
+    def check(self, prompts: "Sequence[Prompt]") -> None:  # noqa: B027  (most can score all prompts)
+        """Raise `InputError` where these prompts can't be scored; called before anything is run."""
+
 
 class ModelMethod(Method):
     """A method that runs the model: it scores packs of prompts, and its rows stream into a store.
@@ -97,9 +100,6 @@ class ModelMethod(Method):
         self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
     ) -> Float[np.ndarray, "prompt layer head value"]:
         """Score every head on every one of `prompts`, steps of one main question."""
-
-    def check(self, prompts: "Sequence[Prompt]") -> None:
-        """Raise `InputError` where these prompts can't be scored; called before anything is run."""
 
     def samples(
         self,
@@ -131,6 +131,44 @@ class ModelMethod(Method):
             for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES)
         ]
         return self.samples(np.concatenate(parts).astype(np.float32), prompts, activations)
+
+
+class FittedMethod(Method):
+    """A method that fits something to parts of the prompts: its fits stream into a store, one a row.
+
+    Further laws (tested over the registry)
+    ---------------------------------------
+    - A fit depends on what `fits` says of it, not on the fits before it.
+    - The arrays of all fits, put together, give the samples: `samples` runs nothing.
+    """
+
+    reads: ClassVar[Literal["activations", "model"]] = "model"
+
+    @abstractmethod
+    def fits(self, prompts: "Sequence[Prompt]", *, seed: int) -> Sequence[Any]:
+        """Return the fits to make, in an order that only the prompts and the seed decide."""
+
+    @abstractmethod
+    def arrays(self, model: "HeadModel") -> dict[str, dict[str, int]]:
+        """Return what a fit leaves: array name -> dimension -> size."""
+
+    @abstractmethod
+    def fit(self, model: "HeadModel", one: Any) -> dict[str, np.ndarray]:
+        """Make one of the fits; return its arrays."""
+
+    @abstractmethod
+    def samples(self, rows: Mapping[str, np.ndarray], fits: Sequence[Any]) -> xr.Dataset:
+        """Return the samples of importance from the arrays of all fits, a fit a row."""
+
+    def __call__(
+        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
+    ) -> xr.Dataset:
+        """Return the samples, fit by fit and without a store."""
+        assert model is not None, "a method that reads the model is given one"
+        self.check(prompts)
+        fits = self.fits(prompts, seed=seed)
+        found = [self.fit(model, one) for one in fits]
+        return self.samples({name: np.stack([f[name] for f in found]) for name in found[0]}, fits)
 
 
 methods: Registry[type[Method]] = Registry("method")

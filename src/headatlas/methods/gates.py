@@ -13,12 +13,17 @@
    multiply z at all answer positions, and Adam lowers the mean negative log-probability of a reference answer's token.
 2. The fit starts from random gates, first without a regulariser. From there it is continued twice: with one that pulls
    all gates up (retain, g+), and with one that pulls them down (remove, g-): strength x the mean over heads of the
-   gates' logits, clipped at +-4, so that a gate is not pulled beyond 0.98 or 0.02.
+   gates' logits. Logits stay within +-4, and Adam's step falls along a cosine to nothing, in each of the three.
 3. Facilitation is g- (open although pulled down), interference 1 - g+ (closed although pulled up), irrelevance
    g+ (1 - g-) (goes where it is pulled). Importance is facilitation minus interference, between -1 and 1.
 4. All fits of a fold are rows of one batch: they share the prompts' keys, which gates at answer positions do not touch.
 5. Null: the same fits with the answers of a function's items in a fold exchanged among them. Hundreds of gates fit a
    few items' answers whatever these are; what gates do for wrong answers of the right kind is what must be exceeded.
+
+The public code of the paper clips the logits inside the regulariser only. Adam moves a gate that hardly matters as far
+as any other, so after a few updates such gates lie beyond the clip, where nothing pulls them back: they count as closed
+although pulled up, or open although pulled down. In the planted models (docs/planted.md) that spread heads which do
+nothing over all of [-1, 1]; kept within the clip and with a falling step, they end at 0.
 
 Of the paper this differs in that gates act at the answer positions only (there: everywhere), that a function's items
 are split over folds, and that far fewer updates are made. Folds are the groups whose agreement the intervals measure.
@@ -29,10 +34,11 @@ the samples.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -43,7 +49,7 @@ from torch import Tensor
 from headatlas.controls import grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import check_answers
-from headatlas.methods.base import Activations, Method, ModelMethod, Sign, methods
+from headatlas.methods.base import Activations, FittedMethod, ModelMethod, Sign, methods
 from headatlas.models.gradient import MAX_TOKENS, Answers, OnZ, answers_of, attribute
 from headatlas.prompts import Prompt
 
@@ -51,7 +57,9 @@ if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
 
 CLIP = 4.0
-"""Gates' logits beyond which the regulariser does not pull."""
+"""Gates' logits stay within +-4: gates between 0.018 and 0.982."""
+LOSSES = ("up", "down", "held_out_open", "held_out_up", "held_out_down")
+"""Mean negative log-probabilities of an answer's token that a fit reports, nats."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class GateGradient(ModelMethod):
 
 
 @dataclass(frozen=True)
-class HeadGating(Method):
+class HeadGating(FittedMethod):
     """Facilitation minus interference of heads under gates fitted to keep a function's answers likely.
 
     Parameters
@@ -105,7 +113,6 @@ class HeadGating(Method):
     """
 
     name: ClassVar[str] = "head_gating"
-    reads: ClassVar[Literal["activations", "model"]] = "model"
     default_sign: ClassVar[Sign] = "signed"
     label: ClassVar[str] = "facilitation minus interference"
 
@@ -127,47 +134,106 @@ class HeadGating(Method):
                 "above 0."
             )
 
-    def __call__(
-        self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
-    ) -> xr.Dataset:
+    def check(self, prompts: "Sequence[Prompt]") -> None:
+        """Raise `InputError` for answers without tokens."""
+        check_answers(prompts)
+
+    def fits(self, prompts: "Sequence[Prompt]", *, seed: int) -> "list[Part]":
+        """Return the fits: of every function and fold, to its answers and then to exchanged ones.
+
+        Raises
+        ------
+        InputError
+            A function in fewer than three main questions.
+        """
+        items = sorted(prompts, key=lambda p: (p.group, p.step, p.id))
+        function = np.array([p.function for p in items])
+        fold = grouped_folds(function, np.array([p.group for p in items]), folds=self.folds, seed=seed)
+        fits: list[Part] = []
+        for name in dict.fromkeys(p.function for p in prompts):
+            parts = {
+                k: [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
+                for k in np.unique(fold[function == name]).tolist()
+            }
+            others = [*parts.values()][1:] + [*parts.values()][:1]
+            for exchanged in range(1 + self.null_refits):
+                fits += [
+                    Part(
+                        name,
+                        k,
+                        exchanged,
+                        own,
+                        [] if exchanged else other,
+                        (seed, zlib.crc32(name.encode()), k, exchanged),
+                    )
+                    for (k, own), other in zip(parts.items(), others, strict=True)
+                ]
+        return fits
+
+    def arrays(self, model: "HeadModel") -> dict[str, dict[str, int]]:
+        """Return what a fit leaves: gates pulled up and down from every start, and the losses."""
+        heads = {"layer": model.n_layers, "head": model.n_heads}
+        return {"gates": {"pull": 2, "refit": self.refits, **heads}, "losses": {"loss": len(LOSSES)}}
+
+    def fit(self, model: "HeadModel", one: "Part") -> dict[str, np.ndarray]:
+        """Fit gates to one fold of a function's items from every start: free, then pulled up and pulled down.
+
+        Raises
+        ------
+        RunError
+            A gate is not finite.
+        """
+        draw = np.random.default_rng(one.draw)
+        prompts = _exchanged(one.prompts, draw) if one.exchanged else one.prompts
+        fit = self._fit(model, prompts, draw, held_out=one.held_out)
+        return {
+            "gates": np.stack([fit.plus, fit.minus]),
+            "losses": np.array([fit.losses.get(k, np.nan) for k in LOSSES]),
+        }
+
+    def samples(self, rows: Mapping[str, np.ndarray], fits: "Sequence[Part]") -> xr.Dataset:
         """Return one sample a function, fold and start (see the class and `Method`).
 
         ``group`` is the fold, ``refit`` the start; ``facilitation``, ``interference`` and ``irrelevance`` stand beside
         the importance. The attributes give the mean negative log-probability of an answer's token, nats: of the gates
         pulled up and pulled down, on the items they were fitted to (``loss_up``, ``loss_down``), and on up to a batch
         of another fold's, beside the model's as it is (``loss_held_out_up``, …, ``loss_held_out_open``).
-
-        Raises
-        ------
-        InputError
-            No model, one function only, or a function in fewer than three main questions.
-        RunError
-            A gate is not finite.
         """
-        if model is None:
-            raise InputError("Head gating runs the model, and got none.")
-        items: list[Prompt] = sorted(prompts, key=lambda p: (p.group, p.step, p.id))
-        check_answers(items)
-        function = np.array([p.function for p in items])
-        fold = grouped_folds(function, np.array([p.group for p in items]), folds=self.folds, seed=seed)
-        functions = list(dict.fromkeys(p.function for p in prompts))
-        samples: list[tuple[str, int, Fit]] = []
-        null: list[np.ndarray] = []
-        for name in functions:
-            draw = np.random.default_rng([seed, zlib.crc32(name.encode())])
-            parts = {
-                k: [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
-                for k in np.unique(fold[function == name]).tolist()
-            }
-            others = [*parts.values()][1:] + [*parts.values()][:1]
-            samples += [
-                (name, k, self._fit(model, own, draw, held_out=other))
-                for (k, own), other in zip(parts.items(), others, strict=True)
-            ]
-            for _ in range(self.null_refits):
-                wrong = [self._fit(model, _exchanged(own, draw), draw) for own in parts.values()]
-                null.append(np.mean([fit.importance.mean(0) for fit in wrong], axis=0))
-        return _dataset(samples, null, np.repeat(functions, self.null_refits))
+        gates, losses = np.asarray(rows["gates"]), np.asarray(rows["losses"])
+        real = np.array([not one.exchanged for one in fits])
+        plus, minus = (x.reshape(-1, *x.shape[2:]) for x in np.moveaxis(gates[real], 1, 0))  # a sample a fit and start
+        values = {
+            "importance": minus - (1 - plus),
+            "facilitation": minus,
+            "interference": 1 - plus,
+            "irrelevance": plus * (1 - minus),
+        }
+        # of exchanged answers: the mean over folds and starts, as a function's importance is
+        wrong: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
+        for one, (up, down) in zip(fits, gates, strict=True):
+            if one.exchanged:
+                wrong[one.function, one.exchanged].append((down - (1 - up)).mean(0))
+        dims, kept = ("sample", "layer", "head"), [one for one in fits if not one.exchanged]
+        return xr.Dataset(
+            {
+                **{name: (dims, value.astype(np.float32)) for name, value in values.items()},
+                "null": (
+                    ("null_sample", *dims[1:]),
+                    np.stack([np.mean(v, 0) for v in wrong.values()]).astype(np.float32),
+                ),
+            },
+            coords={
+                "function": ("sample", np.repeat([one.function for one in kept], self.refits)),
+                "group": ("sample", np.repeat([f"fold {one.fold}" for one in kept], self.refits)),
+                "refit": ("sample", np.tile(np.arange(self.refits), len(kept))),
+                "null_function": ("null_sample", np.array([name for name, _ in wrong])),
+            },
+            attrs={
+                "positions": "answer",
+                "folds": len({one.fold for one in kept}),
+                **{f"loss_{k}": float(v) for k, v in zip(LOSSES, losses[real].mean(0), strict=True)},
+            },
+        )
 
     @torch.inference_mode(False)
     def _fit(
@@ -206,8 +272,9 @@ class HeadGating(Method):
         self, batches: "_Batches", start: Float[Tensor, "fit layer head"], pull: Float[Tensor, " fit"]
     ) -> tuple[Float[Tensor, "fit layer head"], Float[np.ndarray, " fit"]]:
         """Return the logits after `updates` steps from `start`, and the mean loss of the last quarter of them."""
-        logits = start.clone().requires_grad_()
+        logits = start.clamp(-CLIP, CLIP).requires_grad_()
         adam = torch.optim.Adam([logits], lr=self.rate)
+        slower = torch.optim.lr_scheduler.CosineAnnealingLR(adam, self.updates)
         pull, losses = pull.to(start), []
         for _, batch in zip(range(self.updates), batches, strict=False):
             adam.zero_grad()
@@ -218,10 +285,35 @@ class HeadGating(Method):
                     each = -gated_logprob(answers, logits.sigmoid()).sum(1) / items
                     each.sum().backward()
                     loss += each.detach().double().cpu().numpy()
-                (-(pull * logits.clamp(-CLIP, CLIP).mean((1, 2))).sum()).backward()
+                (-(pull * logits.mean((1, 2))).sum()).backward()
             adam.step()
+            slower.step()
+            with torch.no_grad():
+                logits.clamp_(-CLIP, CLIP)
             losses.append(loss)
         return logits.detach(), np.mean(losses[-max(1, self.updates // 4) :], axis=0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A fit to make: of one function's items in one fold.
+
+    Attributes
+    ----------
+    exchanged
+        0, or the number of the exchange of answers.
+    held_out
+        Items of another fold, on which the loss is reported.
+    draw
+        The seed of its starts and batches.
+    """
+
+    function: str
+    fold: int
+    exchanged: int
+    prompts: "Sequence[Prompt]"
+    held_out: "Sequence[Prompt]"
+    draw: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -231,11 +323,6 @@ class Fit:
     plus: Float[np.ndarray, "refit layer head"]
     minus: Float[np.ndarray, "refit layer head"]
     losses: dict[str, float]
-
-    @property
-    def importance(self) -> Float[np.ndarray, "refit layer head"]:
-        """Facilitation minus interference."""
-        return self.minus - (1 - self.plus)
 
 
 @torch.no_grad()
@@ -296,35 +383,6 @@ class _Batches:
             self._left -= size
             self._kept[i] = answers
         return answers
-
-
-def _dataset(
-    samples: Sequence[tuple[str, int, Fit]], null: Sequence[Float[np.ndarray, "layer head"]], null_function: np.ndarray
-) -> xr.Dataset:
-    """Return the samples as the Dataset that `Method` promises."""
-    plus = np.concatenate([fit.plus for _, _, fit in samples])
-    minus = np.concatenate([fit.minus for _, _, fit in samples])
-    values = {
-        "importance": minus - (1 - plus),
-        "facilitation": minus,
-        "interference": 1 - plus,
-        "irrelevance": plus * (1 - minus),
-    }
-    dims, refits = ("sample", "layer", "head"), len(plus) // len(samples)
-    losses = {f"loss_{k}": float(np.mean([fit.losses[k] for _, _, fit in samples])) for k in samples[0][2].losses}
-    return xr.Dataset(
-        {
-            **{name: (dims, value.astype(np.float32)) for name, value in values.items()},
-            "null": (("null_sample", *dims[1:]), np.stack(null).astype(np.float32)),
-        },
-        coords={
-            "function": ("sample", np.repeat([name for name, _, _ in samples], refits)),
-            "group": ("sample", np.repeat([f"fold {k}" for _, k, _ in samples], refits)),
-            "refit": ("sample", np.tile(np.arange(refits), len(samples))),
-            "null_function": ("null_sample", null_function),
-        },
-        attrs={"positions": "answer", "folds": len({k for _, k, _ in samples}), **losses},
-    )
 
 
 for method in (GateGradient, HeadGating):
