@@ -6,7 +6,7 @@ import torch
 
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import Attribution, IntegratedGradients
-from headatlas.models.gradient import attribute
+from headatlas.models.gradient import Answers, attribute
 from tests.oracle import in_float64, logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 
@@ -144,6 +144,25 @@ def test_one_replacement_for_all_prompts_is_the_same_for_each():
     for steps in (0, 2):
         one = attribute(model, prompts, r, steps=steps).effect
         np.testing.assert_array_equal(attribute(model, prompts, r.expand(-1, 3, -1, -1, -1), steps=steps).effect, one)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_short_memory_makes_runs_smaller_and_changes_nothing(steps, monkeypatch):
+    model, prompts = tiny("llama"), random_prompts(5)
+    r = some_replacement(model, len(prompts))
+    whole, run, sizes = attribute(model, prompts, r, steps=steps), Answers.run, []
+
+    def scarce(self, functions, **options):
+        sizes.append(len(self.prompts))
+        if len(self.prompts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(self, functions, **options)
+
+    monkeypatch.setattr(Answers, "run", scarce)
+    found = attribute(model, prompts, r, steps=steps)
+    np.testing.assert_allclose(found.effect, whole.effect, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.base, whole.base, rtol=1e-5)
+    assert max(sizes) == 5 and sizes[-1] <= 2
 
 
 def test_replacing_z_by_itself_costs_nothing_and_the_model_is_left_as_it_was():

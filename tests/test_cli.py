@@ -22,9 +22,12 @@ from headatlas.models.head_model import HeadModel
 from headatlas.store import ROWS
 from tests.saved import save_tiny
 
+FIGURES = ("heatmaps", "heatmaps-ablation", "general_specific-ablation", "method_agreement")
 PROMISED = (
-    "atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json", "run.json",
-)  # fmt: skip
+    "atlas.nc",
+    *(f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "svg")),
+    *("findings.md", "findings.json", "run.json"),
+)
 FUNCTIONS = {"retrieval": "Anna", "inference": "the green fox", "math_calculation": "12"}
 
 
@@ -104,18 +107,21 @@ def test_map_writes_all_that_is_promised(finished, questions):
         "capture",
         "controls",
         "probe",
+        "ablation",
     ):
         assert line in err
-    assert {p.name for p in folder.iterdir()} == {*PROMISED, "activations.zarr"}
+    assert {p.name for p in folder.iterdir()} == {*PROMISED, "activations.zarr", "ablation.zarr"}
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for kind, head in heads.items():
-        assert (folder / f"heatmaps.{kind}").read_bytes().startswith(head)
+        for figure in FIGURES:
+            assert (folder / f"{figure}.{kind}").read_bytes().startswith(head)
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "complete"
     assert record["questions"] == "few"
     assert record["key"]["seed"] == 0 and record["key"]["model"] == "tiny"
     atlas = load_atlas(folder / "atlas.nc")
-    assert dict(atlas["importance"].sizes) == {"method": 1, "function": 3, "layer": 3, "head": 4}
+    assert dict(atlas["importance"].sizes) == {"method": 2, "function": 3, "layer": 3, "head": 4}
+    assert atlas["method"].values.tolist() == ["probe", "ablation"]
     assert atlas["function"].values.tolist() == ["retrieval", "inference", "math_calculation"]
     assert (folder / "findings.md").read_text().startswith("#")
     assert json.loads((folder / "findings.json").read_text())

@@ -32,11 +32,11 @@ METHODS: dict[str, Method] = {
     "attribution": Attribution(),
     "gate_gradient": GateGradient(),
     "integrated_gradients": IntegratedGradients(),
-    "head_gating": HeadGating(folds=3, refits=1, updates=8),
+    "head_gating": HeadGating(folds=3, refits=4),
 }
 GATING = "head_gating"
 """The one whose numbers are no nats, but between -1 and 1, and whose fits take seconds a case (`SHORT`)."""
-SHORT = "backup"
+SHORT = "interference"
 """The case on which it is run where slow tests are left out."""
 AUROC = dict.fromkeys([method for method in METHODS if method.startswith("ablation")], 1.0)
 """What a method must reach over all heads; others 0.95."""
@@ -149,6 +149,14 @@ def test_the_decoy_holds_the_answer_and_no_causal_method_takes_it_for_its_user(c
         assert abs(effects(case, method)[p.decoy]) < NOTHING
 
 
+@pytest.mark.parametrize("case", [timed(case, case=case, method=GATING) for case in CASES])
+def test_gates_of_heads_that_do_nothing_go_where_they_are_pulled(case):
+    """No distractor is kept as a planted head is; the decoy, which nobody reads, ends at nothing."""
+    p, effect = planted(case), effects(case, GATING)
+    assert abs(effect[p.decoy]) < 0.01
+    assert max(effect[a, b] for a in range(4) for b in range(6) if (a, b) not in p.heads) < 0.25
+
+
 # -- what must be found, and what can't be ----------------------------------------------------------
 
 
@@ -179,12 +187,7 @@ def test_planted_heads_are_found_among_other_distractors(case, method, seed):
 )
 def test_what_a_method_cannot_see_stays_faint(case, role, method):
     p, effect = planted(case), effects(case, method)
-    head = p.roles[role]
-    if method == GATING:
-        others = [effect[a, b] for a in range(4) for b in range(6) if (a, b) not in p.heads]
-        assert effect[head] < max(others)
-    else:
-        assert abs(effect[head]) < (NOTHING if case.startswith("duplicates") else FAINT)
+    assert abs(effect[p.roles[role]]) < (NOTHING if case.startswith("duplicates") else FAINT)
 
 
 @pytest.mark.parametrize("method", [timed(method, case="interference", method=method) for method in METHODS])
@@ -238,14 +241,14 @@ def test_the_backup_head_sleeps_under_mean_ablation():
     assert effects("backup", "ablation")[layer, head] > 2 * effects("backup", "ablation_zero")[layer, head]
 
 
-@pytest.mark.parametrize(
-    "case", ["backup", *(pytest.param(c, marks=pytest.mark.slower) for c in ("duplicates", "duplicates apart"))]
-)
+@pytest.mark.slower
+@pytest.mark.parametrize("case", ["backup", "duplicates", "duplicates apart"])
 def test_gates_fitted_together_show_what_single_ablation_cannot(case):
-    """They start at random, so the one head is often gated when the other is judged."""
+    """They start at random, so the one head is gated in some fits when the other is judged."""
     p, effect = planted(case), effects(case, GATING)
-    assert auroc(effect, p.heads) >= 0.95
-    assert min(effect[at] for at in p.heads) > 0.4 > abs(effect[p.decoy])
+    assert auroc(effect, p.heads) == 1
+    if case != "backup":  # which starts late: most fits keep the first alone
+        assert min(effect[at] for at in p.heads) > 0.4
 
 
 @pytest.mark.parametrize("case", ["duplicates", "duplicates apart"])
@@ -314,7 +317,7 @@ def test_the_docs_show_these_numbers():
         for method, cell in zip(METHODS, cells, strict=True):
             value, _, word = cell.rpartition(" ") if cell.endswith(("blind", "found")) else (cell, "", "")
             assert (word == "blind") == (method in BLIND.get((case, role), ())), (case, role, method)
-            assert bool(value) == (method != GATING)
-            if value:
+            assert value
+            if method != GATING:  # whose fits differ a little between machines
                 effect = effects(case, method)[planted(case).roles[role]]
                 assert float(value) == pytest.approx(effect, abs=0.011), (case, role, method)

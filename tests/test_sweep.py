@@ -175,3 +175,29 @@ def test_what_ablation_refuses():
         Ablation().check([empty])
     with pytest.raises(InputError, match="draws of 1 or more"):
         AblationResample(draws=0)
+
+
+@pytest.mark.parametrize("name", ["llama", "falcon"])
+def test_short_memory_makes_chunks_smaller_then_packs_and_changes_nothing(name, monkeypatch):
+    model, prompts = tiny(name), prompts_with_foils()
+    r = random_replacement(model)
+    whole, read, rows = sweep(model, prompts, r), Block.read, []
+
+    def scarce(self, hidden, **options):
+        rows.append((len(self.prompts), hidden.shape[0] * len(self)))
+        if rows[-1][0] > 1 or rows[-1][1] > 100:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 12 bytes")
+        return read(self, hidden, **options)
+
+    monkeypatch.setattr(Block, "read", scarce)
+    found = sweep(model, prompts, r)
+    np.testing.assert_allclose(found.effect, whole.effect, atol=1e-5)
+    np.testing.assert_allclose(found.base, whole.base, atol=1e-5)
+    assert rows[0][1] > 100 >= rows[-1][1]
+
+    def none(self, hidden, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Block, "read", none)
+    with pytest.raises(RunError, match=r"Not enough memory for g0/0 alone \(\d+ tokens\)\. Give --dtype"):
+        sweep(model, prompts, r)

@@ -69,7 +69,7 @@ def map_(
     questions: Annotated[
         str, typer.Option("--questions", "-q", help="Named set, file, data set's folder or Hub id.")
     ] = "builtin",
-    method: Annotated[str, typer.Option(help="One or more, with commas: probe,linear_probe.")] = "probe",
+    method: Annotated[str, typer.Option(help="One or more, with commas.")] = "probe,ablation",
     template: Template = "short",
     tokens: Tokens = "all",
     answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",

@@ -35,12 +35,15 @@ from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of
 from headatlas.questions import QuestionSet
 from headatlas.streams import Answers, Capture, Report, capture, effects, fitted, labels
 
+METHODS = ("probe", "ablation")
+"""What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""
+
 
 def measure(
     model: HeadModel,
     questions: QuestionSet,
     *,
-    methods: Sequence[str | Method] = ("probe",),
+    methods: Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
     answers: Answers = "reference",
@@ -58,7 +61,7 @@ def measure(
     questions
         From `load_questions`.
     methods
-        Names ("probe", "linear_probe") or configured methods (``Probe(refits=8)``).
+        Names ("probe", "ablation") or configured methods (``Probe(refits=8)``).
     template, tokens, chat
         How steps become prompts; see `prompts.build_prompts`.
     answers
@@ -129,7 +132,7 @@ def plan(
     model: HeadModel,
     questions: QuestionSet,
     *,
-    methods: Sequence[str | Method] = ("probe",),
+    methods: Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
     answers: Answers = "reference",

@@ -328,7 +328,7 @@ class Base:
     """What row 0 says: the tokens asked of, each prompt's among them, their log-probabilities."""
 
     asked: Int[Tensor, " asked"]
-    where: list[Int[Tensor, " answer"]]
+    where: list[Int[Tensor, " _answer"]]  # answers differ in length
     logp: Float[Tensor, "asked vocab"]
 
 

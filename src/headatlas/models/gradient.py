@@ -29,7 +29,8 @@ from torch import Tensor
 
 from headatlas.errors import InputError, RunError
 from headatlas.models.block import Block, wide
-from headatlas.models.sweep import Replacement, check_replacement
+from headatlas.models.memory import within_memory
+from headatlas.models.sweep import Replacement, check_replacement, of_prompts
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -178,12 +179,12 @@ def attribute(
     steps
         0: to first order, at z. m: integrated gradients over m midpoints.
     max_tokens
-        Rows times tokens run at once with gradients; changes no number.
+        Rows times tokens run at once with gradients; halved where memory runs out; changes no number.
 
     Raises
     ------
     RunError
-        A step's log-probability or gradient is not finite.
+        A step's log-probability or gradient is not finite, or there is not enough memory for a single step.
     InputError
         The replacement is not of the model's shape, or `steps` is negative.
     """
@@ -191,17 +192,12 @@ def attribute(
     if steps < 0:
         raise InputError(f"Integrated gradients of {steps} steps. Give 0 (first order) or more.")
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
-    base, effect = [], []
-    done = 0
-    for answers in answers_of(model, [prompts], max_tokens=max_tokens):
-        one_for_all = replacement.shape[1] == 1
-        own = replacement if one_for_all else replacement[:, done : done + len(answers.prompts)]
-        to = own[:, torch.zeros_like(answers.owner) if one_for_all else answers.owner]  # (draw, token, layer, …)
-        done += len(answers.prompts)
-        run = _integrated(answers, to, steps, max_tokens) if steps else _first_order(answers, to)
-        base.append(run[0].double().cpu())
-        effect.append(by_prompt(run[1], answers))
-    found = Attributed(torch.cat(base).numpy(), torch.cat(effect).numpy())
+
+    def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
+        return _attribute(model, prompts[part], of_prompts(replacement, part), steps, most)
+
+    base, effect = (np.concatenate(values) for values in zip(*within_memory(some, prompts, max_tokens), strict=True))
+    found = Attributed(base, effect)
     for prompt, logprob, values in zip(prompts, found.base, found.effect, strict=True):
         if not (np.isfinite(logprob) and np.isfinite(values).all()):
             raise RunError(
@@ -210,6 +206,22 @@ def attribute(
                 "Give --dtype float32, or leave that step out."
             )
     return found
+
+
+def _attribute(
+    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, steps: int, max_tokens: int
+) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, "step layer head"]]:
+    """Do as `attribute` with at most `max_tokens` at once; return the log-probabilities and effects."""
+    base, effect = [], []
+    done = 0
+    for answers in answers_of(model, [prompts], max_tokens=max_tokens):
+        own = of_prompts(replacement, slice(done, done + len(answers.prompts)))
+        to = own[:, torch.zeros_like(answers.owner) if own.shape[1] == 1 else answers.owner]  # (draw, token, layer, …)
+        done += len(answers.prompts)
+        run = _integrated(answers, to, steps, max_tokens) if steps else _first_order(answers, to)
+        base.append(run[0].double().cpu())
+        effect.append(by_prompt(run[1], answers))
+    return torch.cat(base).numpy(), torch.cat(effect).numpy()
 
 
 Found = tuple[Float[Tensor, " prompt"], Float[Tensor, "token layer head"]]

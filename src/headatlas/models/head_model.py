@@ -35,6 +35,7 @@ from headatlas.models.architectures import (
     text_config,
     walk,
 )
+from headatlas.models.memory import within_memory
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
 
@@ -432,21 +433,8 @@ class HeadModel:
                     f"{prompt.id} has token {highest}, the model's embedding has {vocab}: the tokenizer is of another "
                     "model. Save the right one into the model's folder."
                 )
-        try:
-            captured = self._capture_apart(prompts) if self.unpacked else self._capture_tree(prompts)
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
-            if len(prompts) == 1:
-                raise RunError(
-                    f"Not enough memory for {prompts[0].id} alone ({len(prompts[0].tokens)} tokens). "
-                    "Give --dtype bfloat16 or a smaller model."
-                ) from error
-            captured = None
-        if captured is None:  # outside the except block, so that the failed forward pass is freed first
-            half = len(prompts) // 2
-            return _join([self.capture(prompts[:half]), self.capture(prompts[half:])])
-        return captured
+        run = self._capture_apart if self.unpacked else self._capture_tree
+        return _join(within_memory(lambda part, _: run(prompts[part]), prompts))
 
     def _capture_tree(self, prompts: Sequence[Prompt]) -> Captured:
         """Capture all of `prompts` and their foils in one forward pass over one tree."""
@@ -591,11 +579,4 @@ def _join(parts: Sequence[Captured]) -> Captured:
         np.concatenate([p.logprob for p in parts]),
         np.concatenate([p.foil_logprob for p in parts]),
         np.concatenate([p.greedy for p in parts]),
-    )
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text or "out of memory" in text
     )

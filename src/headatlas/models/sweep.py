@@ -19,6 +19,7 @@ from torch import Tensor
 
 from headatlas.errors import InputError, RunError
 from headatlas.models.block import METRICS, Block, Positions, Variants
+from headatlas.models.memory import within_memory
 from headatlas.models.tree import pack
 from headatlas.prompts import Prompt
 
@@ -59,6 +60,13 @@ def check_replacement(model: "HeadModel", prompts: Sequence[Prompt], replacement
         )
 
 
+def of_prompts(
+    replacement: Float[Tensor, "draw all layer head head_dim"], part: slice
+) -> Float[Tensor, "draw some layer head head_dim"]:
+    """Return what replaces z of some of the prompts."""
+    return replacement if replacement.shape[1] == 1 else replacement[:, part]
+
+
 @torch.inference_mode()
 def sweep(
     model: "HeadModel",
@@ -81,12 +89,13 @@ def sweep(
     positions
         "answer": z is replaced at the positions that predict the answer's tokens. "all": at every position.
     max_tokens
-        Rows times tokens run at once.
+        Rows times tokens run at once; halved where memory runs out.
 
     Raises
     ------
     RunError
-        The model gives the reference answer of a step no probability at all, or not enough memory for one row.
+        The model gives the reference answer of a step no probability at all, or there is not enough memory for
+        a single one.
     InputError
         The replacement is not of the model's shape.
     """
@@ -99,7 +108,12 @@ def sweep(
         ]
         return Swept(np.concatenate([p.base for p in parts]), np.concatenate([p.effect for p in parts]))
     run = _whole_prompts if model.unsplit else _in_blocks
-    base, rows = run(model, prompts, replacement, positions, max_tokens)
+
+    def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
+        return run(model, prompts[part], of_prompts(replacement, part), positions, most)
+
+    found = within_memory(some, prompts, max_tokens)
+    base, rows = (np.concatenate(values) for values in zip(*found, strict=True))
     kl = METRICS.index("kl")
     effect = base[:, None, None] - rows
     effect[..., kl] = rows[..., kl]
