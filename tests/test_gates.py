@@ -8,10 +8,12 @@ import torch
 import xarray as xr
 
 from headatlas import stats
+from headatlas.atlas import SCHEMA
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
+from headatlas.pipeline import _map
 from headatlas.streams import fitted
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
@@ -132,6 +134,18 @@ def test_the_null_is_of_fits_to_exchanged_answers_and_no_part_of_the_samples():
     np.testing.assert_allclose(found["null"], importance[:, 1:].mean(2).reshape(4, 3, 4), atol=1e-6)
     np.testing.assert_allclose(found["importance"], importance[:, 0].reshape(6, 3, 4), atol=1e-6)
     assert found["null_function"].values.tolist() == ["retrieval"] * 2 + ["inference"] * 2
+
+
+def test_an_atlas_holds_what_gates_say_of_every_head():
+    functions = ("retrieval", "inference")
+    found = replace(CHEAP, refits=1, updates=2)(tiny("llama"), questions(6, groups=3), None, seed=0)
+    its_map = _map(found, CHEAP, functions, {}, seed=0)
+    for name in ("facilitation", "interference", "irrelevance"):
+        for i, function in enumerate(functions):
+            own = found[name].values[found["function"].values == function]
+            np.testing.assert_allclose(its_map[name].transpose("function", "layer", "head")[i], own.mean(0), atol=1e-6)
+        assert SCHEMA[name] == ("method", "function", "layer", "head")
+    np.testing.assert_allclose(its_map["importance"], its_map["facilitation"] - its_map["interference"], atol=1e-6)
 
 
 def test_a_stopped_run_goes_on_with_the_next_fit(tmp_path, monkeypatch):

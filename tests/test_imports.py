@@ -109,7 +109,7 @@ def test_a_library_is_known_to_its_own_part_only(library, allowed):
 
 def test_only_one_file_knows_hooks():
     users = {m for m, file in modules().items() if "register_forward" in file.read_text(encoding="utf-8")}
-    assert users == {"models.head_model"}
+    assert users == {"models.hooks"}
 
 
 def loaded_by(statement):

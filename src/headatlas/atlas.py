@@ -38,7 +38,11 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
 - ``agreement``, ``agreement_top`` (method, other_method, function): Spearman correlation of two methods' maps over
   heads, and the share of their top heads that they have in common (by chance: ``agreement_chance``).
 - ``total``, ``kl``, ``logit_diff`` (method, function, layer, head): what ablation reads beside its importance
-  (`methods.ablation`); NaN for other methods.
+  (`methods.ablation`); ``magnitude``: the unsigned gradient of a gate; ``facilitation``, ``interference``,
+  ``irrelevance``: of fitted gates (`methods.gates`). NaN for other methods.
+
+To select by name write ``.sel({"method": "ablation"})``: ``.sel(method="ablation")`` sets an argument of xarray's own
+and selects nothing.
 
 Attributes hold provenance (``PROVENANCE``), one JSON string per structured value, and the completion mark
 ``complete = 1``, which `save_atlas` writes last.
@@ -111,7 +115,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "agreement_chance": (),
     "total": DIMS,
     "kl": DIMS,
-    "logit_diff": DIMS,
+    **dict.fromkeys(("logit_diff", "magnitude", "facilitation", "interference", "irrelevance"), DIMS),
 }
 REQUIRED = ("importance",)
 PROVENANCE = ("model", "questions", "template", "methods", "parameters", "seed", "versions", "created")

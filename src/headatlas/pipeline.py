@@ -237,8 +237,8 @@ def _map(
     """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
     result = result.merge(specific.split(samples, functions, sign=method.default_sign, seed=seed))
-    if isinstance(method, ModelMethod):
-        for name in method.values[1:]:
+    for name in map(str, samples.data_vars):
+        if name != "importance" and "sample" in samples[name].dims:  # what a method says of heads beside it
             result[name] = (("function", "layer", "head"), stats.function_means(samples, name, functions))
     excess = np.full((len(controls), len(_INTERVAL)), np.nan)
     if "correct" in samples:
@@ -345,6 +345,10 @@ _ABOUT = {
     "agreement_top": "share of their top heads that two methods have in common",
     "total": "drop in the total log-probability of the reference answer",
     "kl": "KL divergence of the answer's distributions, mean over tokens",
+    "magnitude": "mean over items of the absolute importance",
+    "facilitation": "gate that stays open although pulled down",
+    "interference": "one minus the gate that stays closed although pulled up",
+    "irrelevance": "how far a gate goes where it is pulled",
     "logit_diff": "drop in the logit difference between answer and foil where they first differ",
     "importance": "mean importance over items",
     "ci_low": "lower end of the 95% bootstrap interval",

@@ -18,7 +18,8 @@ import numpy as np
 import xarray as xr
 
 from headatlas.methods.base import Activations, FittedMethod, ModelMethod
-from headatlas.models.head_model import Captured, HeadModel
+from headatlas.models.captured import Captured
+from headatlas.models.head_model import HeadModel
 from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.prompts import Prompt, same_answer, templates, with_answer
 from headatlas.questions import order_functions

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from headatlas.errors import InputError, ModelError
 from headatlas.models.block import first_difference, wide
 from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
+from headatlas.models.hooks import on_every_input, on_results
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def _direct_path(model: "HeadModel") -> Iterator[None]:
     norms = [m for m in model.model.modules() if _is_norm(m)]
     inside = [m for layer in model._layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
     with ExitStack() as stack:
-        stack.enter_context(model._on_inputs(inside, torch.detach))
-        stack.enter_context(model._on_results(norms, _frozen))
+        stack.enter_context(on_every_input(inside, torch.detach))
+        stack.enter_context(on_results(norms, _frozen))
         yield
 
 

@@ -2,7 +2,7 @@
 
 A *head* here is a query head, and its output is z: the input of its layer's attention output projection,
 reshaped to (…, n_heads, head_dim). Reading and replacing z is done with forward pre-hooks on that
-projection, and this is the only file that knows hooks.
+projection (`models.hooks`).
 
 1. `HeadModel` finds every layer's projection by the architectures table and proves on the model itself that
    it is right (`prove`): z has n_heads x head_dim entries in every layer, the heads' contributions plus the
@@ -16,15 +16,15 @@ It does not know questions, functions or files.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from headatlas.errors import InputError, ModelError, RunError
 from headatlas.models.architectures import (
@@ -35,6 +35,8 @@ from headatlas.models.architectures import (
     text_config,
     walk,
 )
+from headatlas.models.captured import Captured, score, texts_of
+from headatlas.models.hooks import Replace, on_first_input
 from headatlas.models.memory import within_memory
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
@@ -42,28 +44,6 @@ from headatlas.prompts import Prompt
 Z = Float[Tensor, "batch position head head_dim"]
 Edit = Callable[[Z], Z]
 """Takes the z of one layer, returns what replaces it (same shape)."""
-
-
-@dataclass(frozen=True)
-class Captured:
-    """What `HeadModel.capture` reads off a run of prompts.
-
-    Attributes
-    ----------
-    z
-        Mean z over each prompt's chosen positions, float32.
-    logprob
-        Mean log-probability of a token of the reference answer, nats.
-    foil_logprob
-        The same of the foil; NaN for prompts without one.
-    greedy
-        Whether every token of the reference answer is the model's most likely next token (teacher-forced).
-    """
-
-    z: Float[np.ndarray, "prompt layer head head_dim"]
-    logprob: Float[np.ndarray, " prompt"]
-    foil_logprob: Float[np.ndarray, " prompt"]
-    greedy: np.ndarray
 
 
 @dataclass
@@ -155,86 +135,23 @@ class HeadModel:
 
     # -- reading and replacing z ------------------------------------------------------------------
 
-    @contextmanager
-    def _on_z(self, functions: Mapping[int, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+    def _on_z(self, functions: Mapping[int, Replace]) -> AbstractContextManager[None]:
         """Call ``functions[layer](x)`` on the projection's input x (batch, position, n_heads * head_dim)."""
-        with ExitStack() as stack:
-            for layer, function in functions.items():
+        return on_first_input((self._projections[layer], function) for layer, function in functions.items())
 
-                def hook(
-                    _module: nn.Module,
-                    args: tuple[Any, ...],
-                    function: Callable[[Tensor], Tensor | None] = function,
-                ) -> tuple[Any, ...] | None:
-                    new = function(args[0])
-                    return None if new is None else (new, *args[1:])
-
-                handle = self._projections[layer].register_forward_pre_hook(hook)
-                stack.callback(handle.remove)
-            yield
-
-    @contextmanager
-    def _on_layers(self, functions: Mapping[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    def _on_layers(self, functions: Mapping[int, Replace]) -> AbstractContextManager[None]:
         """Replace the hidden states that go into decoder layers: ``functions[layer](hidden)``."""
-        with ExitStack() as stack:
-            for layer, function in functions.items():
+        pairs = ((self._layers[layer], function) for layer, function in functions.items())
+        return on_first_input(pairs, keyword="hidden_states")
 
-                def hook(
-                    _module: nn.Module,
-                    args: tuple[Any, ...],
-                    kwargs: dict[str, Any],
-                    function: Callable[[Tensor], Tensor] = function,
-                ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-                    if args:
-                        return (function(args[0]), *args[1:]), kwargs
-                    return args, {**kwargs, "hidden_states": function(kwargs["hidden_states"])}
-
-                handle = self._layers[layer].register_forward_pre_hook(hook, with_kwargs=True)
-                stack.callback(handle.remove)
-            yield
-
-    @contextmanager
-    def _on_inputs(self, modules: Iterable[nn.Module], function: Callable[[Tensor], Tensor]) -> Iterator[None]:
-        """Pass every tensor that goes into any of `modules` through `function`."""
-
-        def hook(
-            _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            new = tuple(function(a) if isinstance(a, Tensor) else a for a in args)
-            return new, {k: function(v) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
-
-        with ExitStack() as stack:
-            for module in modules:
-                stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
-            yield
-
-    @contextmanager
-    def _on_results(
-        self, modules: Iterable[nn.Module], function: Callable[[nn.Module, Tensor, Tensor], Tensor]
-    ) -> Iterator[None]:
-        """Replace what any of `modules` makes of its first input: ``function(module, input, result)``."""
-
-        def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
-            return function(module, args[0], result)
-
-        with ExitStack() as stack:
-            for module in modules:
-                stack.callback(module.register_forward_hook(hook).remove)
-            yield
-
-    @contextmanager
-    def _on_output(self, found: list[Tensor]) -> Iterator[None]:
+    def _on_output(self, found: list[Tensor]) -> AbstractContextManager[None]:
         """Append to `found` the hidden states that go into the output layer, and run that for one token only."""
 
-        def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            found.append(args[0])
-            return (args[0][:1, :1], *args[1:])
+        def first_token(hidden: Tensor) -> Tensor:
+            found.append(hidden)
+            return hidden[:1, :1]
 
-        handle = self.model.get_output_embeddings().register_forward_pre_hook(hook)
-        try:
-            yield
-        finally:
-            handle.remove()
+        return on_first_input([(self.model.get_output_embeddings(), first_token)])
 
     def _logits_of(self, hidden: Float[Tensor, "*position width"]) -> Float[Tensor, "*position vocab"]:
         """Return the logits of hidden states that `_on_output` found, as the model makes them."""
@@ -428,28 +345,28 @@ class HeadModel:
         """
         vocab = self.model.get_input_embeddings().num_embeddings
         for prompt in prompts:
-            if (highest := max(int(tokens.max()) for tokens, _ in _texts([prompt]))) >= vocab:
+            if (highest := max(int(tokens.max()) for tokens, _ in texts_of([prompt]))) >= vocab:
                 raise ModelError(
                     f"{prompt.id} has token {highest}, the model's embedding has {vocab}: the tokenizer is of another "
                     "model. Save the right one into the model's folder."
                 )
         run = self._capture_apart if self.unpacked else self._capture_tree
-        return _join(within_memory(lambda part, _: run(prompts[part]), prompts))
+        return Captured.joined(within_memory(lambda part, _: run(prompts[part]), prompts))
 
     def _capture_tree(self, prompts: Sequence[Prompt]) -> Captured:
         """Capture all of `prompts` and their foils in one forward pass over one tree."""
-        texts = _texts(prompts)
+        texts = texts_of(prompts)
         tree = pack([tokens for tokens, _ in texts])
         chosen = [path[p.chosen] for path, p in zip(tree.paths, prompts, strict=False)]
         predicting = [path[start - 1 : -1] for path, (_, start) in zip(tree.paths, texts, strict=True)]
         pooled, logits, where = self._run(tree, chosen, predicting)
         return self._captured(
-            prompts, pooled, [_score(logits[at], t, s) for at, (t, s) in zip(where, texts, strict=True)]
+            prompts, pooled, [score(logits[at], t, s) for at, (t, s) in zip(where, texts, strict=True)]
         )
 
     def _capture_apart(self, prompts: Sequence[Prompt]) -> Captured:
         """Capture prompts and foils each in a forward pass of its own: slower, exact on any model."""
-        texts, pooled, scores = _texts(prompts), [], []
+        texts, pooled, scores = texts_of(prompts), [], []
         for i, (tokens, start) in enumerate(texts):
             if i >= 2 * len(prompts) and len(tokens) == start:
                 scores.append((np.nan, False))  # no foil
@@ -461,7 +378,7 @@ class HeadModel:
             chosen = [prompts[i].chosen] if i < len(prompts) else []
             z, logits, where = self._run(tree, chosen, [np.arange(start - 1, len(tokens) - 1)])
             pooled += [z] if chosen else []
-            scores.append(_score(logits[where[0]], tokens, start))
+            scores.append(score(logits[where[0]], tokens, start))
         return self._captured(prompts, torch.cat(pooled, 1), scores)
 
     def _run(
@@ -553,30 +470,3 @@ def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     configured = model.generation_config.eos_token_id
     ends = {configured} if isinstance(configured, int) else set(configured or ())
     return ends | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())
-
-
-def _texts(prompts: Sequence[Prompt]) -> list[tuple[Int[np.ndarray, " _"], int]]:
-    """Return every text to run with where its answer starts: all that are pooled, the references, the foils."""
-    return [
-        *((p.pooled, p.answer_start) for p in prompts),
-        *((p.tokens, p.answer_start) for p in prompts),
-        *((np.concatenate([p.prefix, p.foil]), p.answer_start) for p in prompts),
-    ]
-
-
-def _score(logits: Float[Tensor, "answer vocab"], tokens: Int[np.ndarray, " length"], start: int) -> tuple[float, bool]:
-    """Return the mean log-probability of the tokens from `start` on, and whether each is the greedy choice."""
-    targets = torch.from_numpy(tokens[start:]).to(logits.device)
-    if not len(targets):
-        return float("nan"), False
-    chosen = torch.log_softmax(logits, -1)[torch.arange(len(targets)), targets]
-    return float(chosen.mean()), bool((logits.argmax(-1) == targets).all())
-
-
-def _join(parts: Sequence[Captured]) -> Captured:
-    return Captured(
-        np.concatenate([p.z for p in parts]),
-        np.concatenate([p.logprob for p in parts]),
-        np.concatenate([p.foil_logprob for p in parts]),
-        np.concatenate([p.greedy for p in parts]),
-    )

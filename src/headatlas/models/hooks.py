@@ -1,0 +1,60 @@
+"""PyTorch's forward hooks, as context managers: the only file that registers any.
+
+Each puts hooks on some modules for as long as it is open, and takes them off whatever happens inside.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+Replace = Callable[[Tensor], Tensor | None]
+"""Takes a tensor, returns what replaces it, or None to leave it."""
+
+
+@contextmanager
+def on_first_input(pairs: Iterable[tuple[nn.Module, Replace]], *, keyword: str = "") -> Iterator[None]:
+    """Pass the first input of each module through its function; where it comes by name, the input `keyword`."""
+    with ExitStack() as stack:
+        for module, function in pairs:
+
+            def hook(
+                _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], function: Replace = function
+            ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+                new = function(args[0] if args else kwargs[keyword])
+                if new is None:
+                    return None
+                return ((new, *args[1:]), kwargs) if args else (args, {**kwargs, keyword: new})
+
+            stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
+def on_every_input(modules: Iterable[nn.Module], function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Pass every tensor that goes into any of `modules` through `function`."""
+
+    def hook(
+        _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        new = tuple(function(a) if isinstance(a, Tensor) else a for a in args)
+        return new, {k: function(v) if isinstance(v, Tensor) else v for k, v in kwargs.items()}
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        yield
+
+
+@contextmanager
+def on_results(modules: Iterable[nn.Module], function: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """Replace what any of `modules` makes of its first input: ``function(module, input, result)``."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], result: Tensor) -> Tensor:
+        return function(module, args[0], result)
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_hook(hook).remove)
+        yield
