@@ -23,11 +23,14 @@ from headatlas.store import ROWS
 from tests.saved import save_tiny
 
 FIGURES = ("heatmaps", "heatmaps-ablation", "general_specific-ablation", "method_agreement")
-PROMISED = (
-    "atlas.nc",
-    *(f"{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "svg")),
-    *("findings.md", "findings.json", "run.json"),
-)
+
+
+def promised(figures):
+    """Return the files that a run writes, in order."""
+    drawn = [f"{figure}.{kind}" for figure in figures for kind in ("png", "pdf", "svg")]
+    return ["atlas.nc", *drawn, "findings.md", "findings.json", "run.json"]
+
+
 FUNCTIONS = {"retrieval": "Anna", "inference": "the green fox", "math_calculation": "12"}
 
 
@@ -67,21 +70,29 @@ def questions(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(tiny, questions, tmp_path_factory):
-    """One whole run: (its folder, exit code, stdout, stderr)."""
+    """One whole run as a new user types it: (its folder, exit code, stdout, stderr)."""
     folder = tmp_path_factory.mktemp("runs") / "finished"
     return folder, *run("map", "--model", tiny, "--questions", questions, "--out", folder)
 
 
+@pytest.fixture(scope="module")
+def light(tiny, questions, tmp_path_factory):
+    """The folder of a whole run of one cheap method."""
+    folder = tmp_path_factory.mktemp("runs") / "light"
+    assert run("map", "--model", tiny, "--questions", questions, "--method", "linear_probe", "--out", folder)[0] == 0
+    return folder
+
+
 @pytest.fixture
 def command(tiny, questions, tmp_path):
-    """The command of the finished run, into a folder of this test's own."""
-    return ["map", "--model", tiny, "--questions", questions, "--out", tmp_path / "out"]
+    """The command of the light run, into a folder of this test's own."""
+    return ["map", "--model", tiny, "--questions", questions, "--method", "linear_probe", "--out", tmp_path / "out"]
 
 
 @pytest.fixture
-def copy(finished, tmp_path):
-    """The finished run's folder, to work in."""
-    return Path(shutil.copytree(finished[0], tmp_path / "out"))
+def copy(light, tmp_path):
+    """The light run's folder, to work in."""
+    return Path(shutil.copytree(light, tmp_path / "out"))
 
 
 @pytest.fixture
@@ -98,7 +109,7 @@ def no_capture(monkeypatch):
 def test_map_writes_all_that_is_promised(finished, questions):
     folder, code, out, err = finished
     assert code == 0, err
-    assert out.splitlines() == [str(folder / name) for name in PROMISED], "stdout: the files, for scripts"
+    assert out.splitlines() == [str(folder / name) for name in promised(FIGURES)], "stdout: the files, for scripts"
     assert err.splitlines()[-1].startswith("Model at chance: "), "what a random model does not do"
     for line in (
         "Questions: few, 6 questions, 18 steps",
@@ -110,7 +121,7 @@ def test_map_writes_all_that_is_promised(finished, questions):
         "ablation",
     ):
         assert line in err
-    assert {p.name for p in folder.iterdir()} == {*PROMISED, "activations.zarr", "ablation.zarr"}
+    assert {p.name for p in folder.iterdir()} == {*promised(FIGURES), "activations.zarr", "ablation.zarr"}
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for kind, head in heads.items():
         for figure in FIGURES:
@@ -131,7 +142,7 @@ def test_the_same_command_again_finds_it_done(copy, command, no_capture):
     before = contents(copy)
     code, out, err = run(*command)
     assert code == 0, err
-    assert [Path(line).name for line in out.splitlines()] == list(PROMISED)
+    assert [Path(line).name for line in out.splitlines()] == promised(["heatmaps"])
     assert err.splitlines()[-1].startswith("Model at chance: ")
     assert "capture" not in err
     assert contents(copy) == before
@@ -143,7 +154,7 @@ def test_the_same_command_again_finds_it_done(copy, command, no_capture):
         (["--seed", "1"], "seed differ (seed: there 0, here 1)"),
         (["--template", "published"], "template differ"),
         (["--tokens", "first"], "tokens differ"),
-        (["--method", "linear_probe"], "methods differ"),
+        (["--method", "probe"], "methods differ"),
         (["--dtype", "float64"], "dtype, weights differ"),
         (["--limit", "5"], "prompts differ"),
     ],
@@ -169,10 +180,10 @@ def test_fresh_starts_over(copy, command):
     assert after["atlas.nc"] != before["atlas.nc"] and after["heatmaps.png"] != before["heatmaps.png"]
 
 
-def test_a_lost_or_damaged_atlas_is_made_again_from_the_activations(copy, command, no_capture, finished):
+def test_a_lost_or_damaged_atlas_is_made_again_from_the_activations(copy, command, no_capture, light):
     os.truncate(copy / "atlas.nc", 5000)
     assert run(*command)[0] == 0
-    xr.testing.assert_equal(load_atlas(copy / "atlas.nc"), load_atlas(finished[0] / "atlas.nc"))
+    xr.testing.assert_equal(load_atlas(copy / "atlas.nc"), load_atlas(light / "atlas.nc"))
 
 
 def test_out_defaults_to_the_models_name(tiny, questions, tmp_path, monkeypatch):
@@ -229,7 +240,7 @@ def test_killed_in_the_middle_the_same_command_ends_with_the_same_atlas(tiny, tm
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_stopped_before_the_atlas_is_written(command, tmp_path, monkeypatch, finished):
+def test_stopped_before_the_atlas_is_written(command, tmp_path, monkeypatch, light):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -240,7 +251,7 @@ def test_stopped_before_the_atlas_is_written(command, tmp_path, monkeypatch, fin
     monkeypatch.undo()
     monkeypatch.setattr(HeadModel, "capture", lambda self, prompts: pytest.fail("captured again"))
     assert run(*command)[0] == 0
-    xr.testing.assert_equal(load_atlas(tmp_path / "out/atlas.nc"), load_atlas(finished[0] / "atlas.nc"))
+    xr.testing.assert_equal(load_atlas(tmp_path / "out/atlas.nc"), load_atlas(light / "atlas.nc"))
 
 
 def test_a_full_disk_fails_the_run_and_it_goes_on_when_there_is_room(command, tmp_path, monkeypatch):

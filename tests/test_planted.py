@@ -35,9 +35,7 @@ METHODS: dict[str, Method] = {
     "head_gating": HeadGating(folds=3, refits=4),
 }
 GATING = "head_gating"
-"""The one whose numbers are no nats, but between -1 and 1, and whose fits take seconds a case (`SHORT`)."""
-SHORT = "interference"
-"""The case on which it is run where slow tests are left out."""
+"""The one whose numbers are no nats, but between -1 and 1, and whose fits take seconds a case."""
 AUROC = dict.fromkeys([method for method in METHODS if method.startswith("ablation")], 1.0)
 """What a method must reach over all heads; others 0.95."""
 
@@ -63,9 +61,9 @@ SEES = [(case, method) for case in CASES for method in METHODS if method not in 
 """All but the duplicates and the methods that see neither."""
 
 
-def timed(*values: str, case: str, method: str):
+def timed(*values: str, method: str):
     """Return a test's parameters, marked slow where they take seconds."""
-    return pytest.param(*values, marks=[pytest.mark.slower] if method == GATING and case != SHORT else [])
+    return pytest.param(*values, marks=[pytest.mark.slower] if method == GATING else [])
 
 
 every_case = pytest.mark.parametrize("case", CASES)
@@ -149,7 +147,8 @@ def test_the_decoy_holds_the_answer_and_no_causal_method_takes_it_for_its_user(c
         assert abs(effects(case, method)[p.decoy]) < NOTHING
 
 
-@pytest.mark.parametrize("case", [timed(case, case=case, method=GATING) for case in CASES])
+@pytest.mark.slower
+@every_case
 def test_gates_of_heads_that_do_nothing_go_where_they_are_pulled(case):
     """No distractor is kept as a planted head is; the decoy, which nobody reads, ends at nothing."""
     p, effect = planted(case), effects(case, GATING)
@@ -162,7 +161,7 @@ def test_gates_of_heads_that_do_nothing_go_where_they_are_pulled(case):
 
 @pytest.mark.parametrize(
     ("case", "method"),
-    [timed(case, method, case=case, method=method) for case, method in SEES],
+    [timed(case, method, method=method) for case, method in SEES],
 )
 def test_planted_heads_are_found(case, method):
     effect, heads = effects(case, method), seen(case, method)
@@ -178,19 +177,14 @@ def test_planted_heads_are_found_among_other_distractors(case, method, seed):
 
 @pytest.mark.parametrize(
     ("case", "role", "method"),
-    [
-        timed(*at, method, case=at[0], method=method)
-        for at, blind in BLIND.items()
-        for method in METHODS
-        if method in blind
-    ],
+    [timed(*at, method, method=method) for at, blind in BLIND.items() for method in METHODS if method in blind],
 )
 def test_what_a_method_cannot_see_stays_faint(case, role, method):
     p, effect = planted(case), effects(case, method)
     assert abs(effect[p.roles[role]]) < (NOTHING if case.startswith("duplicates") else FAINT)
 
 
-@pytest.mark.parametrize("method", [timed(method, case="interference", method=method) for method in METHODS])
+@pytest.mark.parametrize("method", [timed(method, method=method) for method in METHODS])
 def test_the_interfering_head_is_negative_and_lowest_of_all(method):
     effect, head = effects("interference", method), planted("interference").roles["interferes"]
     assert effect[head] < (-0.5 if method == GATING else -5 * FAINT)
