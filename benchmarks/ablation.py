@@ -21,6 +21,7 @@ import torch
 
 import headatlas as ha
 from _line import COGQA, line
+from _steps import single_steps
 from headatlas.models.gradient import attribute
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import MAX_TOKENS, sweep
@@ -110,8 +111,7 @@ def main() -> None:
     model = ha.load_model(dtype=args.dtype, device=args.device)
     if args.cogqa.is_file():
         prompts = build_prompts(ha.load_questions(args.cogqa, limit=150), model.tokenizer, template="published")
-        alike = [p for p in prompts if 320 <= len(p.tokens) <= 380 and 8 <= len(p.answer_tokens) <= 12]
-        single = [[p] for p in alike[: args.steps]]
+        single = [[p] for p in single_steps(prompts, args.steps)]
         stock(model, single)
         before = peak_gb(model)
         compare("cogqa_single_steps", model, single, bound=8)

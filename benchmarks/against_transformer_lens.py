@@ -30,6 +30,7 @@ from transformers import DynamicCache
 
 import headatlas as ha
 from _line import COGQA, line
+from _steps import single_steps
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import sweep
 from headatlas.prompts import Prompt, build_prompts
@@ -115,7 +116,7 @@ def cached(bridge: Any, prompt: Prompt) -> tuple[float, np.ndarray]:
                 (name(layer), partial(silence, start=0, rows=[r for r, _ in mine], heads=[h for _, h in mine]))
             )
         out = bridge.run_with_hooks(after.expand(1 + len(some), -1), past_key_values=cache, fwd_hooks=hooks)
-        found = logprob(out[0] if isinstance(out, tuple) else out, prompt)
+        found = logprob(out, prompt)
         effect += [found[0] - found[1:]]
     found = np.concatenate(effect).reshape(bridge.cfg.n_layers, bridge.cfg.n_heads)
     return time.perf_counter() - start, found
@@ -154,11 +155,10 @@ def main() -> None:
     )
     if args.cogqa.is_file():
         prompts = build_prompts(ha.load_questions(args.cogqa, limit=150), model.tokenizer, template="published")
-        prompts = [p for p in prompts if 320 <= len(p.tokens) <= 380 and 8 <= len(p.answer_tokens) <= 12]
+        prompts = single_steps(prompts, args.steps)
     else:
         print(f"{args.cogqa} is not here: steps of the built-in set, whose answers are short, stand in")
-        prompts = build_prompts(ha.load_questions("builtin", limit=4), model.tokenizer)
-    prompts = prompts[: args.steps]
+        prompts = build_prompts(ha.load_questions("builtin", limit=4), model.tokenizer)[: args.steps]
     ours(model, prompts[0])  # warm
     for way, bound in ((cached, None), (by_layer, None), (one_by_one, 40)):
         ratios, seconds, worst = [], [], 0.0

@@ -218,6 +218,8 @@ def test_says_what_is_wrong():
         HeadGating(refits=0)
     with pytest.raises(InputError, match="above 0"):
         HeadGating(strength=0.0)
+    with pytest.raises(InputError, match="runs the model"):
+        HeadGating()(None, [], None, seed=0)
     prompts = [replace(questions()[0], tokens=questions()[0].prefix)]
     with pytest.raises(InputError, match="answer of no tokens"):
         GateGradient().check(prompts)

@@ -295,23 +295,43 @@ def test_the_sweep_is_what_stock_forward_passes_give(case, positions):
                 assert swept.base[i, 0] - swept.effect[i, layer, head, 0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_docs_show_these_numbers():
-    """The table of docs/planted.md: a row for each planted head, a column for each method, effects in nats."""
+def table() -> tuple[list[str], dict[tuple[str, str], list[str]]]:
+    """Return the methods of the table of docs/planted.md, and its cells: (case, role) -> one a method."""
     rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in DOC.read_text().splitlines() if line.startswith("|")]
+    return [column.replace("`", "") for column in rows[0][2:]], {(row[0], row[1]): row[2:] for row in rows[2:]}
+
+
+def shown(case: str, role: str, method: str) -> float:
+    """Return the number of a cell."""
+    columns, cells = table()
+    return float(cells[case, role][columns.index(method)].split()[0])
+
+
+def test_the_docs_show_these_numbers():
+    """A row for each planted head, a column for each method, effects in nats."""
     for case in CASES:
         p = planted(case)
         assert all(7 <= len(prompt.tokens) <= 18 for prompt in p.prompts)
         rest = [(a, b) for a in range(4) for b in range(6) if (a, b) not in p.heads]
         for method in set(METHODS) - {GATING}:
             assert all(-0.09 < effects(case, method)[at] < 0.05 for at in rest)
-    columns, table = rows[0][2:], {(row[0], row[1]): row[2:] for row in rows[2:]}
-    assert [column.replace("`", "") for column in columns] == list(METHODS)
-    assert set(table) == {(case, role) for case in CASES for role in planted(case).roles}
-    for (case, role), cells in table.items():
-        for method, cell in zip(METHODS, cells, strict=True):
-            value, _, word = cell.rpartition(" ") if cell.endswith(("blind", "found")) else (cell, "", "")
-            assert (word == "blind") == (method in BLIND.get((case, role), ())), (case, role, method)
-            assert value
-            if method != GATING:  # whose fits differ a little between machines
+    columns, cells = table()
+    assert columns == list(METHODS)
+    assert set(cells) == {(case, role) for case in CASES for role in planted(case).roles}
+    for case, role in cells:
+        for method, cell in zip(METHODS, cells[case, role], strict=True):
+            assert cell.endswith("blind") == (method in BLIND.get((case, role), ())), (case, role, method)
+            if method != GATING:
                 effect = effects(case, method)[planted(case).roles[role]]
-                assert float(value) == pytest.approx(effect, abs=0.011), (case, role, method)
+                assert shown(case, role, method) == pytest.approx(effect, abs=0.011), (case, role, method)
+
+
+@pytest.mark.slower
+@every_case
+def test_the_docs_show_what_gates_find(case):
+    """Their fits differ a little between machines."""
+    p, effect = planted(case), effects(case, GATING)
+    for role, at in p.roles.items():
+        assert shown(case, role, GATING) == pytest.approx(effect[at], abs=0.1), role
+    rest = [effect[a, b] for a in range(4) for b in range(6) if (a, b) not in p.heads]
+    assert min(rest) > -0.65 and max(rest) < 0.15

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from headatlas.methods.base import Activations, FittedMethod, ModelMethod
+from headatlas.methods.base import Activations, FittedMethod, Method, ModelMethod
 from headatlas.models.captured import Captured
 from headatlas.models.head_model import HeadModel
 from headatlas.models.tree import MAX_NODES, plan_packs
@@ -71,7 +71,7 @@ def capture(
     is continued.
     """
 
-    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
+    def run(part: list[Prompt]) -> Arrays:
         found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
         scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
         return {"z": found.z, "scores": scores}
@@ -102,11 +102,11 @@ def effects(
         (prompt, layer, head, value), float32; the values are `method.values`.
     """
 
-    def run(part: list[Prompt]) -> dict[str, np.ndarray]:
+    def run(part: list[Prompt]) -> Arrays:
         return {"effects": method.rows(model, part, activations, seed=seed).astype(np.float32)}
 
     arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(method.values)}}
-    key = {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
+    key = _of_method(key, method, seed)
     return _streamed(_packs(prompts, run), len(prompts), arrays, key, store, method.name, report)["effects"]
 
 
@@ -127,10 +127,14 @@ def fitted(
         return {name: array[None] for name, array in method.fit(model, one).items()}
 
     parts = ((range(i, i + 1), partial(run, one)) for i, one in enumerate(fits))
-
-    key = {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
+    key = _of_method(key, method, seed)
     rows = _streamed(parts, len(fits), method.arrays(model), key, store, method.name, report, chunk=1)
     return method.samples(rows, fits)
+
+
+def _of_method(key: dict[str, Any], method: Method, seed: int) -> dict[str, Any]:
+    """Return what makes two runs of a method on the same capture the same."""
+    return {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
 
 
 Parts = Iterable[tuple[range, Callable[[], Arrays]]]

@@ -16,6 +16,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from headatlas._registry import Registry
+from headatlas.errors import InputError
 from headatlas.models.tree import MAX_NODES, plan_packs
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ class ModelMethod(Method):
 class FittedMethod(Method):
     """A method that fits something to parts of the prompts: its fits stream into a store, one a row.
 
-    Further laws (tested over the registry)
-    ---------------------------------------
+    Further laws
+    ------------
     - A fit depends on what `fits` says of it, not on the fits before it.
     - The arrays of all fits, put together, give the samples: `samples` runs nothing.
     """
@@ -164,7 +165,8 @@ class FittedMethod(Method):
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
     ) -> xr.Dataset:
         """Return the samples, fit by fit and without a store."""
-        assert model is not None, "a method that reads the model is given one"
+        if model is None:
+            raise InputError(f"{self.name} runs the model, and got none.")
         self.check(prompts)
         fits = self.fits(prompts, seed=seed)
         found = [self.fit(model, one) for one in fits]

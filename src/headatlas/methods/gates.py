@@ -199,24 +199,23 @@ class HeadGating(FittedMethod):
         pulled up and pulled down, on the items they were fitted to (``loss_up``, ``loss_down``), and on up to a batch
         of another fold's, beside the model's as it is (``loss_held_out_up``, …, ``loss_held_out_open``).
         """
-        gates, losses = np.asarray(rows["gates"]), np.asarray(rows["losses"])
-        real = np.array([not one.exchanged for one in fits])
-        plus, minus = (x.reshape(-1, *x.shape[2:]) for x in np.moveaxis(gates[real], 1, 0))  # a sample a fit and start
+        plus, minus = np.moveaxis(rows["gates"], 1, 0)  # (fit, refit, layer, head)
         values = {
             "importance": minus - (1 - plus),
             "facilitation": minus,
             "interference": 1 - plus,
             "irrelevance": plus * (1 - minus),
         }
+        real = np.array([not one.exchanged for one in fits])
         # of exchanged answers: the mean over folds and starts, as a function's importance is
         wrong: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
-        for one, (up, down) in zip(fits, gates, strict=True):
+        for one, importance in zip(fits, values["importance"], strict=True):
             if one.exchanged:
-                wrong[one.function, one.exchanged].append((down - (1 - up)).mean(0))
+                wrong[one.function, one.exchanged].append(importance.mean(0))
         dims, kept = ("sample", "layer", "head"), [one for one in fits if not one.exchanged]
         return xr.Dataset(
             {
-                **{name: (dims, value.astype(np.float32)) for name, value in values.items()},
+                **{name: (dims, np.concatenate(value[real]).astype(np.float32)) for name, value in values.items()},
                 "null": (
                     ("null_sample", *dims[1:]),
                     np.stack([np.mean(v, 0) for v in wrong.values()]).astype(np.float32),
@@ -231,7 +230,7 @@ class HeadGating(FittedMethod):
             attrs={
                 "positions": "answer",
                 "folds": len({one.fold for one in kept}),
-                **{f"loss_{k}": float(v) for k, v in zip(LOSSES, losses[real].mean(0), strict=True)},
+                **{f"loss_{k}": float(v) for k, v in zip(LOSSES, rows["losses"][real].mean(0), strict=True)},
             },
         )
 
