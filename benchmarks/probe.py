@@ -59,8 +59,8 @@ def capture(cogqa: Path) -> tuple[Activations, dict[str, list[str]]]:
 
 
 def ranked_map(samples: xr.Dataset, functions: tuple[str, ...], sign: stats.Sign) -> np.ndarray:
-    table = stats._Table(samples, functions)
-    maps = table.maps(np.ones((1, table.n_groups)), np.ones((1, table.n_refits)))[0]
+    table = stats.Table(samples, functions)
+    maps = table.maps(np.ones((1, table.n_units)), np.ones((1, table.n_refits)))[0]
     return np.abs(maps) if sign == "absolute" else maps
 
 

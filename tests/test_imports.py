@@ -15,8 +15,8 @@ ROOT = Path(headatlas.__file__).parent
 # The data's path: a part may import what stands before it. A package is one part.
 ORDER = (
     "errors", "_registry", "_files",
-    "questions", "datasets", "building", "prompts", "models", "store", "controls", "methods", "streams", "stats",
-    "specific", "checks", "atlas", "needles", "roles", "pipeline", "maps", "findings", "figures", "run",
+    "questions", "datasets", "building", "prompts", "models", "store", "controls", "stats", "methods", "streams",
+    "checks", "atlas", "needles", "roles", "pipeline", "maps", "findings", "figures", "run",
     "_terminal", "cli_questions", "cli",
 )  # fmt: skip
 

@@ -125,11 +125,11 @@ def test_nothing_depends_on_the_order_of_samples(rng: np.random.Generator):
 
 def test_chunks_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch):
     samples = simulate(rng, rng.normal(size=(2, 3, 4)), groups=10)
-    table = stats._Table(samples, F)
-    groups = rng.integers(0, 3, (300, table.n_groups)).astype(float)
+    table = stats.Table(samples, F)
+    groups = rng.integers(0, 3, (300, table.n_units)).astype(float)
     maps = table.maps(groups, np.ones((300, 1)))
     for row in (0, 299):
-        weight = groups[row][table._group]
+        weight = groups[row][table._unit]
         own = samples["function"].values == "b"
         expected = np.average(samples["importance"].values[own], axis=0, weights=weight[own])
         np.testing.assert_allclose(maps[row, 1].reshape(3, 4), expected, rtol=1e-5, atol=1e-7)

@@ -31,10 +31,12 @@ Written by every measured run (``stats.reduce``, ``measure``), absent from array
   where nothing was compared.
 - ``answer_exact(function)``: share of items whose whole reference answer is the model's own, greedy answer.
 - ``n_items(function)``: how many items.
+- ``n_units(method, function)``: on how many units the intervals rest: tasks where they are named, else main questions
+  (or, for a method that fits parts of the items, those parts).
 - ``general(method, layer, head)``, ``specific(method, function, layer, head)``: the part of a map that all functions
   share, and each function's own; ``general_share``, ``specific_share`` (of the reproducible variance), ``noise_share``
   (method) with ``_low/_high``; ``specific_reliability``, ``items_needed`` (method, function); ``q_general``,
-  ``q_specific`` (`specific.split`).
+  ``q_specific`` (`stats.split`).
 - ``agreement``, ``agreement_top`` (method, other_method, function): Spearman correlation of two methods' maps over
   heads, and the share of their top heads that they have in common (by chance: ``agreement_chance``).
 - ``total``, ``kl``, ``logit_diff`` (method, function, layer, head): what ablation reads beside its importance
@@ -81,6 +83,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
     "similarity_low": ("method", "function", "other_function"),
     "similarity_high": ("method", "function", "other_function"),
     "reliability": ("method", "function"),
+    "n_units": ("method", "function"),
     "probe_accuracy": ("method", "function"),
     "probe_accuracy_low": ("method", "function"),
     "probe_accuracy_high": ("method", "function"),

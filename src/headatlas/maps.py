@@ -25,10 +25,10 @@ from scipy.stats import hypergeom, rankdata
 from headatlas._registry import suggest
 from headatlas.atlas import attribute, check_atlas
 from headatlas.errors import AtlasError, InputError
-from headatlas.methods.base import Sign, methods
+from headatlas.methods.base import methods
 from headatlas.questions import order_functions
+from headatlas.stats.sign import SIGNS, Sign, mass, ranked
 
-SIGNS: tuple[Sign, ...] = ("absolute", "positive", "signed")
 DRAWS = 500
 """Permutations a test: p-values no finer than 0.002, enough to compare with 0.025."""
 ALPHA = 0.05
@@ -65,12 +65,12 @@ class Maps:
     @cached_property
     def mass(self) -> Float[np.ndarray, "function layer head"]:
         """What counts as importance under the sign (as in `stats`): the positive part, else |value|."""
-        return np.maximum(self.values, 0.0) if self.sign == "positive" else np.abs(self.values)
+        return mass(self.values, self.sign)
 
     @cached_property
     def ranked(self) -> Float[np.ndarray, "function layer head"]:
         """What orders the heads under the sign (as in `stats`): |value| for "absolute", else the value."""
-        return self.mass if self.sign == "absolute" else self.values
+        return ranked(self.values, self.sign)
 
     @cached_property
     def shown(self) -> Float[np.ndarray, "function layer head"]:
@@ -287,7 +287,7 @@ class Contrast:
     Attributes
     ----------
     by_head, by_layer
-        Correlations between maps (function x function): Spearman over heads, Pearson over layers' shares.
+        Correlations between maps (function x function): Spearman over heads, Pearson over layers' sums.
     gaps
         For each measure and function: how much more the others agree with each other than with it.
     corrected
@@ -335,9 +335,9 @@ def _rest_and_gap(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0) -> Contrast | None:
     """Find the maps that stand apart from the others; None for fewer than three.
 
-    1. Two measures: Spearman over heads (as `stats` takes it), and, for maps whose heads are mostly
-       noise, Pearson over the layers' shares of the mass (a layer averages its heads' noise away, and needs
-       no meaning of a head's index).
+    1. Two measures, both of signed values (absolute values of noise agree wherever heads or layers differ in how
+       noisy they are): Spearman over heads (as `stats` takes it), and, for maps whose heads are mostly noise, Pearson
+       over the layers' sums (a layer averages its heads' noise away, and needs no meaning of a head's index).
     2. A function's gap: the mean correlation among the others, minus its mean correlation with them.
        With reliabilities at hand, Spearman is first divided by the geometric mean of the two, for step 5.
     3. Chance: at every head the functions' labels are shuffled, so all maps become draws of one; p compares a
@@ -352,9 +352,9 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
     if n < 3:
         return None
     rng = np.random.default_rng(seed)
-    ranks = rankdata(maps.ranked.reshape(n, -1), axis=1)
+    ranks = rankdata(maps.values.reshape(n, -1), axis=1)
     total = maps.mass.sum(axis=(1, 2), keepdims=True)
-    share = np.divide(maps.mass, total, out=np.zeros_like(maps.mass), where=total > 0)
+    share = np.divide(maps.values, total, out=np.zeros_like(maps.values), where=total > 0)
     data = {"by_head": ranks, "by_layer": share.reshape(n, -1)}
     matrices = {"by_head": _correlate(ranks), "by_layer": _correlate(share.sum(axis=2))}
     own_p = np.array([_own_p(share, i, seed) for i in range(n)])

@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
-from headatlas import specific, stats
+from headatlas import stats
 from headatlas.atlas import CHANCE, check_atlas
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
@@ -177,7 +177,8 @@ def execute(
         maps.append(_map(samples, method, captured.activations.functions, controls, seed))
         notes[method.name] = samples.attrs
     atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
-    atlas = atlas.merge(stats.agreement(atlas["importance"], {m.name: m.default_sign for m in planned.methods}))
+    drawn = {m.name: atlas["importance"].sel({"method": m.name}) for m in planned.methods}
+    atlas = atlas.merge(stats.agreement(drawn, {m.name: m.default_sign for m in planned.methods}))
     atlas = atlas.merge(_item_statistics(captured, seed)).merge(
         _control_statistics(controls, captured.activations, seed)
     )
@@ -236,16 +237,17 @@ def _map(
 ) -> xr.Dataset:
     """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
-    result = result.merge(specific.split(samples, functions, sign=method.default_sign, seed=seed))
+    result = result.merge(stats.split(samples, functions, seed=seed))
     for name in map(str, samples.data_vars):
         if name != "importance" and "sample" in samples[name].dims:  # what a method says of heads beside it
             result[name] = (("function", "layer", "head"), stats.function_means(samples, name, functions))
     excess = np.full((len(controls), len(_INTERVAL)), np.nan)
     if "correct" in samples:
-        probe, group = samples["correct"].values, samples["prediction_group"].values
-        item = samples["prediction_item"].values
+        probe, item = samples["correct"].values, samples["prediction_item"].values
+        task = samples["prediction_task"].values if "prediction_task" in samples.coords else None
+        unit = stats.units_of(samples["prediction_function"].values, samples["prediction_group"].values, task)
         for at, correct in enumerate(controls.values()):
-            excess[at] = stats.paired_excess(probe, correct[item], group, seed=seed)
+            excess[at] = stats.paired_excess(probe, correct[item], unit, seed=seed)
     for suffix, values in zip(_INTERVAL, excess.T, strict=True):
         result[f"excess{suffix}"] = ("control", values)
     return result.assign_coords(method=method.name, control=list(controls))
@@ -256,11 +258,12 @@ def _item_statistics(captured: Capture, seed: int) -> xr.Dataset:
     act = captured.activations
     prefers = (captured.logprob > captured.foil_logprob).astype(np.float64)
     compared = ~np.isnan(captured.foil_logprob)
+    unit = stats.units_of(act.function, act.group, act.task)
     rows: dict[str, list[float]] = defaultdict(list)
     for function in act.functions:
         own = act.function == function
         which = own & compared
-        accuracy = _interval(prefers[which], act.group[which], seed)
+        accuracy = _interval(prefers[which], unit[which], seed)
         for suffix, value in zip(_INTERVAL, accuracy, strict=True):
             rows["answer_accuracy" + suffix].append(value)
         rows["unable"].append(accuracy[1] <= CHANCE)
@@ -274,10 +277,11 @@ def _item_statistics(captured: Capture, seed: int) -> xr.Dataset:
 def _control_statistics(controls: dict[str, np.ndarray], act: Activations, seed: int) -> xr.Dataset:
     """Return every control's accuracy, by function and overall, with intervals."""
     result = xr.Dataset(coords={"control": list(controls), "function": list(act.functions)})
-    overall = np.array([_interval(correct, act.group, seed) for correct in controls.values()])
+    unit = stats.units_of(act.function, act.group, act.task)
+    overall = np.array([_interval(correct, unit, seed) for correct in controls.values()])
     each = np.array(
         [
-            [_interval(correct[own], act.group[own], seed) for own in (act.function == f for f in act.functions)]
+            [_interval(correct[own], unit[own], seed) for own in (act.function == f for f in act.functions)]
             for correct in controls.values()
         ]
     )
@@ -290,10 +294,10 @@ def _control_statistics(controls: dict[str, np.ndarray], act: Activations, seed:
 _INTERVAL = ("", "_low", "_high")
 
 
-def _interval(values: np.ndarray, groups: np.ndarray, seed: int) -> tuple[float, float, float]:
+def _interval(values: np.ndarray, units: np.ndarray, seed: int) -> tuple[float, float, float]:
     if not len(values):
         return (float("nan"),) * 3
-    return stats.mean_interval(values, groups, seed=seed)
+    return stats.mean_interval(values, units, seed=seed)
 
 
 def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
@@ -369,6 +373,7 @@ _ABOUT = {
     "unable": "whether that share's interval includes or lies below chance: the model does not do this",
     "answer_exact": "share of items whose reference answer is the model's own",
     "n_items": "number of items",
+    "n_units": "number of tasks or main questions that the intervals rest on",
 }
 
 

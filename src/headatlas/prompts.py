@@ -51,6 +51,8 @@ class Prompt:
         Positions whose z is pooled: those that predict the chosen answer tokens, (chosen,).
     function, group, step
         The step's function, its main question's id, and its place among the steps.
+    task
+        The task that the step is an instance of; "" where the set names none.
     passage, subquestion, answer
         The texts, for baselines and reports.
     foil
@@ -73,6 +75,7 @@ class Prompt:
     answer: str
     foil: Int[np.ndarray, " foil"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     own: Int[np.ndarray, " own"] | None = None
+    task: str = ""
 
     @property
     def prefix(self) -> Int[np.ndarray, " prefix"]:
@@ -249,6 +252,7 @@ def digest_of(prompts: Sequence[Prompt]) -> str:
     state = hashlib.sha256()
     for p in prompts:
         state.update(f"{p.id}|{p.function}|{p.group}|{p.answer_start}".encode())
+        state.update(f"|{p.task}".encode() if p.task else b"")
         state.update(p.tokens.astype(np.int64).tobytes() + b"|" + p.chosen.astype(np.int64).tobytes())
         state.update(b"|" + p.foil.astype(np.int64).tobytes())
     return state.hexdigest()
@@ -339,6 +343,7 @@ def _prompt(
         passage=question.question,
         subquestion=step.subquestion,
         answer=step.answer,
+        task=step.task or "",
     )
 
 

@@ -52,17 +52,24 @@ def order_functions(found: Iterable[str]) -> tuple[str, ...]:
 
 
 class Step(BaseModel):
-    """One subquestion, its reference answer, and the function that answering it calls for."""
+    """One subquestion, its reference answer, and the function that answering it calls for.
+
+    ``task`` names the template it is an instance of, where a set says so: items of one task are not independent, and
+    tasks are then what a function's map is generalised over.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     subquestion: str = Field(min_length=1)
     answer: str = Field(min_length=1)
     function: str = Field(min_length=1)
+    task: str | None = Field(default=None, min_length=1)
 
-    @field_validator("subquestion", "answer", "function")
+    @field_validator("subquestion", "answer", "function", "task")
     @classmethod
-    def _not_blank(cls, text: str) -> str:
+    def _not_blank(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
         if not text.strip():
             raise ValueError("is blank: give at least one visible character")
         return text.strip()
@@ -115,8 +122,15 @@ class QuestionSet:
         if not self.questions:
             raise QuestionError(f"Question set '{self.name}' holds no question with a usable step.")
         seen = Seen()
+        of_task: dict[str, str] = {}
         for question in self.questions:
             seen.refuse(question, self.name)
+            for step in question.steps:
+                if step.task and of_task.setdefault(step.task, step.function) != step.function:
+                    raise QuestionError(
+                        f"Task '{step.task}' of '{self.name}' is named for two functions, {of_task[step.task]} and "
+                        f"{step.function} (question '{question.id}'). Give each function tasks of its own."
+                    )
 
     @property
     def functions(self) -> tuple[str, ...]:
@@ -145,6 +159,9 @@ class QuestionSet:
 def digest_row(question: Question) -> bytes:
     """Return one question's part of `QuestionSet.digest`."""
     row = question.model_dump(include={"id", "question", "steps", "chain"})
+    for step in row["steps"]:
+        if step["task"] is None:  # a set that names no tasks is what it was before there were any
+            del step["task"]
     return json.dumps(row, sort_keys=True).encode() + b"\n"
 
 

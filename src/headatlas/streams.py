@@ -80,7 +80,9 @@ def capture(
     rows = _streamed(_packs(prompts, run), len(prompts), arrays, key, store, "capture", report)
     function, group = labels(prompts)
     functions = order_functions(p.function for p in prompts)
-    return Capture(Activations(rows["z"], function, group, functions), *rows["scores"].T)
+    task = np.array([p.task for p in prompts])
+    activations = Activations(rows["z"], function, group, functions, task if task.astype(bool).any() else None)
+    return Capture(activations, *rows["scores"].T)
 
 
 def effects(

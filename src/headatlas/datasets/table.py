@@ -1,7 +1,7 @@
 """Tables of steps -> questions: a step a row, the rows of one main question together.
 
 1. A row needs ``question`` (the passage or main question), ``subquestion``, ``answer`` and ``function``; it may
-   have ``id``, ``split``, ``chain`` and ``main_answer``. A mapping gives the source's own names for these:
+   have ``id``, ``split``, ``chain``, ``main_answer`` and ``task``. A mapping gives the source's own names for these:
    "answer" -> "target", "answer" -> "answers.text.0" (a path into the cell), "function" -> "=retrieval" (the same
    for all rows).
 2. Following rows with the same id, or without ids the same question text, are the steps of one question.
@@ -18,7 +18,7 @@ from headatlas.errors import QuestionError
 from headatlas.questions import Found, Question, Reading, Refused, parse_record, text_key
 
 REQUIRED = ("question", "subquestion", "answer", "function")
-OPTIONAL = ("id", "split", "chain", "main_answer")
+OPTIONAL = ("id", "split", "chain", "main_answer", "task")
 MOST_STEPS = 10_000
 """Rows of one question at most: more means that the id column is no id."""
 
@@ -126,7 +126,10 @@ class _Table:
             "answer": head["main_answer"] or "",
             "chain": head["chain"] if head["chain"] not in (None, "") else False,
             "split": head["split"] or None,
-            "steps": [{k: c[k] for k in ("subquestion", "answer", "function")} for _, c in rows],
+            "steps": [
+                {k: c[k] for k in ("subquestion", "answer", "function")} | ({"task": c["task"]} if c["task"] else {})
+                for _, c in rows
+            ],
         }
         for row, cells in rows[1:]:
             for ours in ("question", "split"):

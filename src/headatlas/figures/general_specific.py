@@ -1,6 +1,6 @@
 """What all functions share of a method's map, and each function's own part, on one signed colour scale.
 
-It is the heads-importance figure of the atlas's ``general`` and ``specific`` (`specific.split`).
+It is the heads-importance figure of the atlas's ``general`` and ``specific`` (`stats.split`).
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
 """The Method contract and its laws.
 
 A method turns prompts (and, if it reads them, their pooled activations) into *samples* of importance. It
-never averages over items and never makes an interval: that is done in one place, `stats.py`.
+never averages over items and never makes an interval: that is done in one place, `stats`.
 
 It does not know where activations are kept, how prompts were made, or what is drawn from its numbers.
 """
@@ -18,12 +18,11 @@ from jaxtyping import Float
 from headatlas._registry import Registry
 from headatlas.errors import InputError
 from headatlas.models.tree import MAX_NODES, plan_packs
+from headatlas.stats.sign import Sign as Sign
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
     from headatlas.prompts import Prompt
-
-Sign = Literal["absolute", "positive", "signed"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,20 @@ class Activations:
         Main-question id of every item, (item,), str: items of one group never straddle a fold.
     functions
         The functions in the figure's order; every entry of `function` is one of them.
+    task
+        Task of every item, (item,), str; None where the questions name none.
     """
 
     z: Float[np.ndarray, "item layer head head_dim"]
     function: np.ndarray
     group: np.ndarray
     functions: tuple[str, ...]
+    task: np.ndarray | None = None
+
+    def labels(self, rows: np.ndarray | slice = slice(None)) -> dict[str, tuple[str, np.ndarray]]:
+        """Return the coordinates of samples that speak of these items, one each: function, group and, if any, task."""
+        named = {"function": self.function, "group": self.group, "task": self.task}
+        return {name: ("sample", label[rows]) for name, label in named.items() if label is not None}
 
 
 class Method(ABC):
@@ -58,7 +65,10 @@ class Method(ABC):
     - Higher = the head supports the function more. Values are signed where a sign exists.
     - The result is a Dataset with ``importance(sample, layer, head)``, float32 and finite, and two
       coordinates on ``sample``: ``function`` (the function the sample speaks of) and ``group`` (the main
-      question it comes from); optionally ``refit`` (int). Every function has at least two groups.
+      question it comes from); optionally ``task`` and ``refit`` (int). Every function has at least two groups.
+    - A function's map is the mean of its samples. Optional coordinates say otherwise: of samples with a ``weight``
+      it is the weighted mean; of samples in several ``part``s (0, 1, …; 0 are the function's own), the sum of the
+      parts' means; ``items`` is how many items a sample speaks of, if not one.
     - Optionally ``null(null_sample, layer, head)`` with the coordinate ``null_function``: the *function-level
       mean* importance a head gets where there is nothing to find (shuffled labels), one per null refit.
     - Optionally ``correct(prediction)``, float, with coordinates ``function``/``group`` named
@@ -111,11 +121,7 @@ class ModelMethod(Method):
         """Return the samples of importance: one a prompt, with the other values beside it."""
         dims = ("sample", "layer", "head")
         variables = {name: (dims, np.ascontiguousarray(rows[..., i])) for i, name in enumerate(self.values)}
-        coords = {
-            "function": ("sample", np.array([p.function for p in prompts])),
-            "group": ("sample", np.array([p.group for p in prompts])),
-        }
-        return xr.Dataset(variables, coords=coords, attrs=self.about(activations))
+        return xr.Dataset(variables, coords=activations.labels(), attrs=self.about(activations))
 
     def about(self, activations: Activations) -> dict[str, Any]:
         """Return what the samples' attributes say of the method."""

@@ -225,6 +225,7 @@ class HeadGating(FittedMethod):
                 "function": ("sample", np.repeat([one.function for one in kept], self.refits)),
                 "group": ("sample", np.repeat([f"fold {one.fold}" for one in kept], self.refits)),
                 "refit": ("sample", np.tile(np.arange(self.refits), len(kept))),
+                "items": ("sample", np.repeat([len(one.prompts) for one in kept], self.refits)),
                 "null_function": ("null_sample", np.array([name for name, _ in wrong])),
             },
             attrs={

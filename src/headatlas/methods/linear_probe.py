@@ -8,8 +8,9 @@
    the share of all others that it takes for them (false alarms; Youden 1950): a probe that names one function
    for everything has hits enough, and tells nothing.
 4. Control: the same with labels permuted across items. Selectivity is the accuracy minus the control's (Hewitt &
-   Liang 2019, https://arxiv.org/abs/1909.03368). An item's sample pairs it with the items that drew its label;
-   false alarms are those of its function, the same for all its items.
+   Liang 2019, https://arxiv.org/abs/1909.03368). An item's sample of hits pairs it with the items that drew its
+   label. False alarms are samples of their own, one a main question and function (part 1), so that their error is in
+   the interval as well.
 5. Null: each permutation's selectivity against the other permutations, averaged over refits as the task's is.
 
 All a fit needs is the second moments of z by function and fold, which add up: they are taken once a
@@ -29,6 +30,7 @@ import numpy as np
 import torch
 import xarray as xr
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from headatlas.controls import grouped_folds
@@ -234,6 +236,45 @@ def _false_alarms(
     return np.stack([(named[:, label != c] == c).mean(1, dtype=np.float32) for c in range(functions)], axis=1)
 
 
+def _alarms_by_unit(
+    activations: Activations,
+    named: Int[np.ndarray, "refit labelling item layer head"],
+    labels: Int[np.ndarray, "labelling item"],
+    functions: list[str],
+) -> xr.Dataset:
+    """Return minus the false alarms above control, a sample a refit, function and main question (and task).
+
+    Their means, weighted by ``weight``, are those of `_false_alarms` over all items that are not the function's.
+    """
+    refits, labellings, items, *shape = named.shape
+    task = np.full(items, "") if activations.task is None else activations.task
+    key = np.char.add(np.char.add(activations.group.astype(str), "\x1f"), task.astype(str))
+    _, first, unit = np.unique(key, return_index=True, return_inverse=True)
+    size = np.bincount(unit).astype(np.float64)
+    found = np.zeros((refits, len(functions), len(size), shape[0] * shape[1]), np.float32)
+    gather = csr_array((np.ones(items, np.float32), (unit, np.arange(items))))
+    for c in range(len(functions)):
+        rate = (items / (labels[0] != c).sum() / size)[:, None].astype(np.float32)
+        for n, label in enumerate(labels):
+            share = np.float32(-1 if n == 0 else 1 / (labellings - 1))
+            for r in range(refits):
+                wrong = (named[r, n].reshape(items, -1) == c) & (label != c)[:, None]
+                found[r, c] += share * rate * (gather @ wrong.astype(np.float32))
+    n = refits * len(functions)
+    coords = {
+        "function": np.tile(np.repeat(functions, len(size)), refits),
+        "group": np.tile(activations.group[first], n),
+        "refit": np.repeat(np.arange(refits), len(functions) * len(size)),
+        "part": np.ones(n * len(size), dtype=np.int64),
+        "weight": np.tile(size, n),
+        **({} if activations.task is None else {"task": np.tile(activations.task[first], n)}),
+    }
+    return xr.Dataset(
+        {"importance": (("sample", "layer", "head"), found.reshape(-1, *shape))},
+        coords={name: ("sample", values) for name, values in coords.items()},
+    )
+
+
 def _samples(
     activations: Activations,
     functions: list[str],
@@ -246,16 +287,16 @@ def _samples(
     """Return task minus control as the Dataset that `Method` promises."""
     refits, _, items, layers, heads = named.shape
     right = named[:, 0] == label[:, None, None]
-    task = right - _false_alarms(named[:, 0], label, len(functions))[:, label]
-    control = np.zeros_like(task)
+    hits = right.astype(np.float32)
+    alarms = _alarms_by_unit(activations, named, label[orders], functions)
     shares = np.zeros((len(orders) - 1, len(functions), layers, heads))
     for number, order in enumerate(orders[1:]):
         # Item j was given the label of item order[j]; its result is the control of the item that lent it.
         lent = np.empty_like(right)
         lent[:, order] = named[:, number + 1] == label[order][:, None, None]
-        result = lent - _false_alarms(named[:, number + 1], label[order], len(functions))[:, label]
-        control += result / np.float32(len(orders) - 1)
-        shares[number] = [result[:, label == c].mean((0, 1)) for c in range(len(functions))]
+        hits -= lent / np.float32(len(orders) - 1)
+        false = _false_alarms(named[:, number + 1], label[order], len(functions)).mean(0)
+        shares[number] = [lent[:, label == c].mean((0, 1)) - false[c] for c in range(len(functions))]
     others = (shares.sum(0) - shares) / (len(shares) - 1)
     # Heads that do best on inner folds speak for the held-out ones: nothing is chosen on what is reported.
     best = inner.reshape(*inner.shape[:2], -1).argmax(-1)
@@ -263,30 +304,41 @@ def _samples(
     correct = np.mean([flat[r, np.arange(items), best[r][fold[r]]] for r in range(refits)], axis=0)
     each = np.tile(np.arange(items), refits)
     balanced = np.mean([right[:, label == c].mean((0, 1)) for c in range(len(functions))], axis=0)
-    return xr.Dataset(
-        {
-            "importance": (("sample", "layer", "head"), (task - control).reshape(-1, layers, heads)),
-            "null": (
-                ("null_sample", "layer", "head"),
-                (shares - others).reshape(-1, layers, heads).astype(np.float32),
-            ),
-            "correct": ("prediction", correct),
-        },
+    own = xr.Dataset(
+        {"importance": (("sample", "layer", "head"), hits.reshape(-1, layers, heads))},
         coords={
-            "function": ("sample", activations.function[each]),
-            "group": ("sample", activations.group[each]),
+            **activations.labels(each),
             "item": ("sample", each),
             "refit": ("sample", np.repeat(np.arange(refits), items)),
-            "null_function": ("null_sample", functions * len(shares)),
-            "prediction_function": ("prediction", activations.function),
-            "prediction_group": ("prediction", activations.group),
-            "prediction_item": ("prediction", np.arange(items)),
+            "part": ("sample", np.zeros(len(each), dtype=np.int64)),
+            "weight": ("sample", np.ones(len(each))),
         },
-        attrs={
-            "folds": int(fold[0].max()) + 1,
-            "balanced_accuracy_median_head": float(np.median(balanced)),
-            "balanced_accuracy_best_head": float(balanced.max()),
-        },
+    )
+    samples = xr.concat([own, alarms.assign_coords(item=("sample", np.full(alarms.sizes["sample"], -1)))], "sample")
+    return (
+        samples.assign(
+            {
+                "null": (
+                    ("null_sample", "layer", "head"),
+                    (shares - others).reshape(-1, layers, heads).astype(np.float32),
+                ),
+                "correct": ("prediction", correct),
+            }
+        )
+        .assign_coords(
+            {
+                "null_function": ("null_sample", functions * len(shares)),
+                "prediction_function": ("prediction", activations.function),
+                "prediction_group": ("prediction", activations.group),
+                "prediction_item": ("prediction", np.arange(items)),
+                **({} if activations.task is None else {"prediction_task": ("prediction", activations.task)}),
+            }
+        )
+        .assign_attrs(
+            folds=int(fold[0].max()) + 1,
+            balanced_accuracy_median_head=float(np.median(balanced)),
+            balanced_accuracy_best_head=float(balanced.max()),
+        )
     )
 
 

@@ -9,8 +9,9 @@
 3. Importance of a head for a held-out item of function c, as published: the gradient of logit c with respect
    to the head's projection, times that projection, averaged over its 64 dims. Between ReLUs that gradient is
    (weights of logit c, where the hidden unit is on) times (the hidden layer's weights): no autograd needed.
-4. The null: the same refits on labels shuffled across items, trained for as long as the real ones were, and
-   averaged per function.
+4. The null: labels shuffled across items, and then all of it again, as many refits, folds spread over the shuffled
+   labels, stopped early by the same rule, the mean over refits and items of a function: what is compared differs in
+   nothing but whether the labels are true.
 
 Decisions that move numbers: z is centred, and each head scaled, with statistics of the training part, so that
 a projection says how an item differs from the average one (`standardise=False` gives raw z); importance is
@@ -23,7 +24,7 @@ layer's mean in step 1 lets one head's credit leak to its layer-mates.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -220,8 +221,8 @@ class Probe(Method):
     refits
         How many times all of that is done again, with other folds, initialisation and order.
     null_refits
-        Refits on shuffled labels. With none, p-values come from a sign-flip test, which knows nothing of
-        how a probe's own noise spreads over all items.
+        Shuffled labellings, each refitted `refits` times. With none, p-values come from a sign-flip test, which knows
+        nothing of how a probe's own noise spreads over all items.
     epochs, batch_size, learning_rate
         None takes the variant's: at most 6 epochs of 128 items at 5e-4, or 100 of 1 at 1e-4.
     patience
@@ -281,25 +282,23 @@ class Probe(Method):
         functions = [f for f in activations.functions if f in set(activations.function.tolist())]
         label = np.array([functions.index(f) for f in activations.function], dtype=np.int64)
         plan, draw = self._plan(), np.random.default_rng(np.random.SeedSequence(seed))
-        seeds = draw.integers(2**31, size=(self.refits + self.null_refits, 2))
-        null_refits = self.null_refits if self.variant == "sound" else 0
-
-        real = self._refits(activations, [label] * self.refits, plan, seeds[: self.refits])
-        # A null that stopped early, for want of anything to learn, would be no match for probes that went on.
-        length = max(1, round(float(np.mean([e for refit in real for e in refit.epochs]))))
-        null_seeds = seeds[self.refits : self.refits + null_refits]
-        shuffled = [np.random.default_rng(int(deal)).permutation(label) for deal, _ in null_seeds]
-        null_plan = replace(plan, epochs=length, patience=0)
-        null = [
-            refit.importance[other[refit.rows] == c].mean(0)
-            for other, refit in zip(shuffled, self._refits(activations, shuffled, null_plan, null_seeds), strict=True)
-            for c in range(len(functions))
-        ]
+        nulls = self.null_refits if self.variant == "sound" else 0
+        seeds = [draw.integers(2**31, size=(self.refits, 2)) for _ in range(1 + nulls)]
+        # A labelling and its refits, shuffled or not, are treated alike: the same number, schedule, split and mean.
+        labels = [label, *(draw.permutation(label) for _ in range(nulls))]
+        each = [y for y in labels for _ in range(self.refits)]
+        found = self._refits(activations, each, plan, np.concatenate(seeds))
+        real = found[: self.refits]
+        null = []
+        for at, other in enumerate(labels[1:], start=1):
+            own = found[at * self.refits : (at + 1) * self.refits]
+            rows, importance = (np.concatenate([getattr(r, name) for r in own]) for name in ("rows", "importance"))
+            null += [importance[other[rows] == c].mean(0) for c in range(len(functions))]
         samples = _samples(activations, functions, label, real, null)
         return samples.assign_attrs(
             folds=len(real[0].epochs),
             epochs=[e for refit in real for e in refit.epochs],
-            null_epochs=length,
+            null_epochs=[e for refit in found[self.refits :] for e in refit.epochs],
             precision="bfloat16" if plan.autocast else "float32",
             batch_size=plan.batch_size,
             learning_rate=plan.learning_rate,
@@ -328,10 +327,11 @@ class Probe(Method):
         self, activations: Activations, labels: list[np.ndarray], plan: _Plan, seeds: np.ndarray
     ) -> list[_Refit]:
         """Return one refit a labelling; ``seeds`` (refit, 2) deal its folds and start its probes."""
-        # Folds follow the true functions, in the null too: what is shuffled is the label, nothing else.
+        # Folds spread the labels that are learned, shuffled ones as well as true ones.
+        functions = np.array([f for f in activations.functions if f in set(activations.function.tolist())])
         folds = [
-            grouped_folds(activations.function, activations.group, folds=self.folds, seed=int(deal))
-            for deal, _ in seeds
+            grouped_folds(functions[label], activations.group, folds=self.folds, seed=int(deal))
+            for label, (deal, _) in zip(labels, seeds, strict=True)
         ]
         tasks = [
             (at, number)
@@ -417,13 +417,13 @@ def _samples(
             "correct": ("prediction", np.bincount(place, right) / times),
         },
         coords={
-            "function": ("sample", activations.function[rows]),
-            "group": ("sample", activations.group[rows]),
+            **activations.labels(rows),
             "item": ("sample", rows),
             "refit": ("sample", np.repeat(np.arange(len(real)), [len(refit.rows) for refit in real])),
             "prediction_function": ("prediction", activations.function[items]),
             "prediction_group": ("prediction", activations.group[items]),
             "prediction_item": ("prediction", items),
+            **({} if activations.task is None else {"prediction_task": ("prediction", activations.task[items])}),
         },
         attrs={"ensemble_accuracy": float((chances.argmax(1) == label[items]).mean())},
     )
