@@ -55,7 +55,7 @@ class Outputs:
                 f"--out, or move it away: mv {others[0]} {others[0]}.old"
             )
         journal = Journal(self.journal, key)
-        if self.questions.exists() and _digest(self.questions.read_bytes()) not in journal.written:
+        if self.questions.exists() and not journal.noted(_digest(self.questions.read_bytes())):
             journal.close()
             raise InputError(
                 f"{self.questions} was changed since it was built. Keep it under another name, then type the same "
@@ -66,7 +66,7 @@ class Outputs:
     def write(self, journal: Journal, records: list[dict[str, Any]], report: dict[str, Any]) -> None:
         """Write the questions, then the report; the journal knows the questions' digest before they are there."""
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        journal.note_writing(_digest(text.encode()))
+        journal.note(_digest(text.encode()), "written")
         write_text(self.questions, text)
         write_text(self.report, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
