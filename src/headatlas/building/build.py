@@ -13,6 +13,7 @@ This module does not know models, heads or atlases.
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.pool import ThreadPool
@@ -146,7 +147,7 @@ class Builder:
             "functions": decomposing.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
             "prompt": decomposing.VERSION,
         }
-        with outputs.claim(key) as journal:
+        with closing(outputs.claim(key)) as journal:
             judge = (self.verify_model or self.model) if self.verify else None
             outcome = Outcome(questions, self.model, judge, dict(self.functions), self.keep, journal)
             kept = f"Every answer is kept in {journal.path}: the same command asks only for what is missing."

@@ -18,7 +18,7 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -131,26 +131,10 @@ def read_key(variable: str | None) -> tuple[str, str]:
 
 @dataclass(kw_only=True, eq=False)
 class Endpoint:
-    """One endpoint, for all workers at once, open inside a ``with``.
+    """One endpoint, for all workers at once, open inside a ``with`` (most attributes as in `build.Builder`).
 
-    Attributes
-    ----------
-    url
-        Base address, as `check_url` returns it.
-    key_env
-        The environment variable that holds the key; None: OPENAI_API_KEY, or no key where that is not set.
-    journal, caps
-        Where requests and answers are kept; what they may cost.
-    stopped
-        Set by whatever ends the run; nothing is sent after that.
-    allowance
-        Tokens that an answer may have.
-    patience
-        Attempts, pauses, timeout.
-    sleep
-        Waits the given seconds; by default until `stopped`, at most.
-    say
-        Told of pauses that a person would wonder about.
+    Nothing is sent once `stopped` is set. `sleep` waits the given seconds, by default until `stopped` at most; `say`
+    is told of pauses that a person would wonder about.
     """
 
     url: str
@@ -173,10 +157,9 @@ class Endpoint:
         try:
             import openai
             import tenacity
-        except ImportError:
-            raise InputError(
-                'Building questions needs the openai client and tenacity. Type: pip install "headatlas[builder]"'
-            ) from None
+        except ImportError as error:
+            advice = 'Type: pip install "headatlas[builder]"'
+            raise InputError(f"Building questions needs the package {error.name}. {advice}") from None
         if self._key != NO_KEY and is_exposed(self.url):
             self.say(f"The key goes to {self.url} unencrypted: anyone on the way can read it. Use https://.")
         self._client = openai.OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.patience.timeout)
@@ -322,7 +305,7 @@ class Endpoint:
             raise Fault("garbage", f"the body is no chat completion ('{said}')", billed=True) from None
         return body, choice
 
-    def _alone(self, name: str) -> AbstractContextManager[Any]:
+    def _alone(self, name: str) -> threading.Lock:
         """Return the lock of that name, made on first use."""
         return self._locks.setdefault(name, threading.Lock())
 

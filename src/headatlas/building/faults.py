@@ -63,16 +63,9 @@ class Fault(Exception):
 def status_fault(
     status: int, headers: Any, body: Any, *, hide: Callable[[str], str], model: str, url: str, key: str
 ) -> Fault:
-    """Return the fault that an HTTP error is.
+    """Return the fault that an HTTP error is; `hide` takes the key out of what its body says.
 
-    Parameters
-    ----------
-    status, headers, body
-        Of the response; `body` decoded where it is JSON.
-    hide
-        Takes the key out of what the endpoint says.
-    model, url, key
-        For the advice: what was asked for, where, and what to type for the key.
+    `model`, `url` and `key` are for the advice: what was asked for, where, and what to type for the key.
     """
     said = one_line(hide(complaint(body)))
     kind = str(status)

@@ -25,8 +25,8 @@ from typing import Any
 
 from headatlas.errors import HeadatlasError, InputError, RunError
 
-APPLICATION, SCHEMA = 0x48415448, 2
-"""What says, in the file's header, that it is a journal, and of which form ("HATH"; 1 was JSON Lines)."""
+SCHEMA = 0x48415402
+"""What says, in the file's header, that it is a journal of this form ("HAT", 2; 1 was JSON Lines)."""
 _TABLES = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE requests (
@@ -38,10 +38,6 @@ CREATE INDEX by_request ON requests (request);
 CREATE INDEX by_cost ON requests (prompt, completion, estimated)
 """
 """The index by_cost is for sums: they then pass the answers by."""
-
-
-class CapReached(RunError):
-    """A cap on requests or on spend was reached; what was answered is kept."""
 
 
 class Stopped(Exception):
@@ -128,7 +124,7 @@ _ANSWER = ", ".join(f'"{field.name}"' for field in fields(Answer))
 
 
 class Journal:
-    """The ledger at `path` of the build that `key` describes; closed and free for others at the end of the ``with``.
+    """The ledger at `path` of the build that `key` describes; locked until it is closed.
 
     Raises
     ------
@@ -153,12 +149,6 @@ class Journal:
         except BaseException:
             self._database.close()
             raise
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file and free it for others; what is written after that fails."""
@@ -195,8 +185,8 @@ class Journal:
 
         Raises
         ------
-        CapReached
-            `caps` do not allow it.
+        RunError
+            `caps` do not allow it, or the disk is full.
         Stopped
             `stopped` is set, before it left.
         """
@@ -205,21 +195,19 @@ class Journal:
                 if stopped.is_set():
                     raise Stopped
                 if caps.max_requests is not None and self.counts()["sent"] >= caps.max_requests:
-                    raise CapReached(f"Stopped at --max-requests {caps.max_requests}.")
+                    raise RunError(f"Stopped at --max-requests {caps.max_requests}.")
                 spent = self.spent()
                 if not caps.passed(spent, most):
                     break
                 if not self._under_way:
-                    raise CapReached(
+                    raise RunError(
                         f"Stopped before --max-spend {caps.max_spend:g}: {caps.cost(spent):.4f} USD are spent, and the "
                         f"next request could cost {caps.cost(most):.4f}."
                     )
                 self._change.wait(0.5)
             columns = (request, about, now(), most.prompt, most.completion, most.estimated)
-            self._run(
-                "INSERT INTO requests (request, about, sent, prompt, completion, estimated) VALUES (?, ?, ?, ?, ?, ?)",
-                *columns,
-            )
+            names = "request, about, sent, prompt, completion, estimated"
+            self._run(f"INSERT INTO requests ({names}) VALUES (?, ?, ?, ?, ?, ?)", *columns)
             number = self._run("SELECT last_insert_rowid()")[0][0]
             self._under_way += 1
         try:
@@ -250,20 +238,21 @@ class Journal:
             with self._change:
                 return self._database.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            raise self._explained(error) from error
+            name = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_")
+            raise self._refused(name.partition("_")[0], str(error)) from error
 
-    def _explained(self, error: sqlite3.Error) -> HeadatlasError:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith("SQLITE_BUSY"):
-            return InputError(f"{self.path} is in use by another build. Wait for it, or give another --out.")
-        if name == "SQLITE_NOTADB":
-            return InputError(f"{self.path} is no journal of a build by this version. Give another --out.")
-        if name.startswith("SQLITE_CORRUPT"):
-            return self._damaged(str(error))
-        return RunError(f"Can't write {self.path}: {error}. What was kept stays; free space and type the same command.")
-
-    def _damaged(self, what: str) -> InputError:
-        return InputError(f"{self.path}: damaged ({what}). Put a copy in its place, or give another --out.")
+    def _refused(self, name: str, reason: str) -> HeadatlasError:
+        """Return what to raise for SQLite's error of this name."""
+        wrong = {
+            "BUSY": f"{self.path} is in use by another build. Wait for it, or give another --out.",
+            "NOTADB": f"{self.path} is no journal of a build by this version. Give another --out.",
+            "CORRUPT": f"{self.path}: damaged ({reason}). Put a copy in its place, or give another --out.",
+        }
+        if name in wrong:
+            return InputError(wrong[name])
+        return RunError(
+            f"Can't write {self.path}: {reason}. What was kept stays; free space and type the same command."
+        )
 
     def _claim(self, key: dict[str, Any]) -> None:
         """Lock the file and make sure that it is this build's: new, or its own, or another's that got no answer."""
@@ -273,14 +262,11 @@ class Journal:
         if not self._run("SELECT 1 FROM sqlite_master"):
             for statement in _TABLES.split(";"):
                 self._run(statement)
-            self._run(f"PRAGMA application_id = {APPLICATION}")
             self._run(f"PRAGMA user_version = {SCHEMA}")
-        header = [self._run(f"PRAGMA {name}")[0][0] for name in ("application_id", "user_version")]
-        if header != [APPLICATION, SCHEMA]:
-            raise InputError(f"{self.path} is no journal of a build by this version. Give another --out.")
-        found = self._run("PRAGMA quick_check(1)")[0][0]
-        if found != "ok":
-            raise self._damaged(found)
+        if self._run("PRAGMA user_version") != [(SCHEMA,)]:
+            raise self._refused("NOTADB", "")
+        if (found := self._run("PRAGMA quick_check(1)")) != [("ok",)]:
+            raise self._refused("CORRUPT", found[0][0])
         there = self.noted("build") or {}
         differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
         if differ and there and self.counts()["answered"]:

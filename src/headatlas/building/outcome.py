@@ -103,7 +103,7 @@ class Outcome:
             verification = {**self._origin(verdict, self.judge, verify.VERSION), "steps": judged}
         provenance = self._origin(part, self.model, decompose.VERSION)
         return {
-            **vars(question),
+            **question.model_dump(),
             "chain": True,
             "steps": [step.model_dump() for step, _ in pairs],
             "provenance": {**provenance, "verification": verification},
