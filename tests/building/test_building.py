@@ -342,6 +342,8 @@ def test_text_and_json_lines_are_read(tmp_path):
         ("a.jsonl", b'{"prompt": "A?"}', r"line 1, field 'question': missing \(the record has prompt\)"),
         ("a.jsonl", b'{"question": ["A?"]}', r"field 'question': expected text, got list"),
         ("a.jsonl", b'{"question": "  "}', r"field 'question': is blank"),
+        ("a.jsonl", b'{"question": ""}', r"field 'question': is blank"),
+        ("a.jsonl", b'{"question": null}', r"field 'question': expected text, got NoneType"),
         ("a.jsonl", b'{"question": "\\ud800"}', r"field 'question': holds half a surrogate pair"),
         ("a.jsonl", b'{"question": "A", "id": "x"}\n{"question": "B", "id": "X"}', r"line 2, field 'id': 'X' is"),
         ("a.jsonl", b'{"question": "A", "answer": true}', r"field 'answer': expected text, got bool"),

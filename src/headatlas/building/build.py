@@ -20,8 +20,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from headatlas.building import decompose as decomposing
-from headatlas.building import verify as verifying
+from headatlas.building import decompose, verify
 from headatlas.building.endpoint import Endpoint, Patience, Sleep, check_url
 from headatlas.building.faults import GivenUp
 from headatlas.building.journal import Caps, Journal, Stopped
@@ -78,7 +77,7 @@ class Builder:
 
     endpoint: str
     model: str
-    functions: Mapping[str, str] = field(default_factory=lambda: dict(decomposing.DEFINITIONS))
+    functions: Mapping[str, str] = field(default_factory=lambda: dict(decompose.DEFINITIONS))
     verify: bool = True
     verify_model: str | None = None
     keep: str = "all"
@@ -144,8 +143,8 @@ class Builder:
         key = {
             "source": source.name,
             "model": self.model,
-            "functions": decomposing.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
-            "prompt": decomposing.VERSION,
+            "functions": decompose.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
+            "prompt": decompose.VERSION,
         }
         with closing(outputs.claim(key)) as journal:
             judge = (self.verify_model or self.model) if self.verify else None
@@ -154,7 +153,7 @@ class Builder:
             try:
                 self._ask(outcome, journal, report or (lambda *_: None), say or (lambda _: None), sleep)
             except RunError as error:
-                raise type(error)(f"{error} {outcome.so_far()} {kept}") from None
+                raise RunError(f"{error} {outcome.so_far()} {kept}") from None
             records = outcome.records()
             if not records:
                 raise RunError(f"{outcome.emptiness()} {kept}")
@@ -167,8 +166,9 @@ class Builder:
     ) -> None:
         """Make both passes and put what comes of them into `outcome`."""
         stopped = threading.Event()
-        ask: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
-        endpoint = Endpoint(
+        common: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
+        pool: dict[str, Any] = {"workers": self.workers, "stopped": stopped}
+        with Endpoint(
             url=self.endpoint,
             key_env=self.key_env,
             journal=journal,
@@ -178,21 +178,17 @@ class Builder:
             patience=self.patience,
             sleep=sleep,
             say=say,
-        )
+        ) as endpoint:
+            first = partial(decompose.decompose, endpoint, model=self.model, **common)
+            _share_out(first, outcome.questions, outcome.decomposed, partial(report, "decompose"), **pool)
+            if judge := outcome.judge:
+                parts = outcome.parts
+                chosen = [question for question in outcome.questions if question.id in parts]
 
-        def take_apart(question: SourceQuestion) -> Checked[Any]:
-            return decomposing.decompose(endpoint, question, model=self.model, **ask)
+                def second(question: SourceQuestion) -> Checked[Any]:
+                    return verify.verify(endpoint, question, parts[question.id].value, model=judge, **common)
 
-        def judge(question: SourceQuestion) -> Checked[Any]:
-            steps = outcome.parts[question.id].value
-            return verifying.verify(endpoint, question, steps, model=self.verify_model or self.model, **ask)
-
-        with endpoint:
-            options: dict[str, Any] = {"workers": self.workers, "stopped": stopped}
-            _share_out(take_apart, outcome.questions, outcome.decomposed, partial(report, "decompose"), **options)
-            if outcome.judge:
-                chosen = [question for question in outcome.questions if question.id in outcome.parts]
-                _share_out(judge, chosen, outcome.verified, partial(report, "verify"), **options)
+                _share_out(second, chosen, outcome.verified, partial(report, "verify"), **pool)
 
 
 def _share_out(

@@ -194,7 +194,8 @@ class Journal:
             while True:
                 if stopped.is_set():
                     raise Stopped
-                if caps.max_requests is not None and self.counts()["sent"] >= caps.max_requests:
+                sent = self._run("SELECT count(*) FROM requests")
+                if caps.max_requests is not None and sent[0][0] >= caps.max_requests:
                     raise RunError(f"Stopped at --max-requests {caps.max_requests}.")
                 spent = self.spent()
                 if not caps.passed(spent, most):

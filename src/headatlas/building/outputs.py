@@ -41,13 +41,7 @@ class Outputs:
         return self.questions.with_suffix(".report.json")
 
     def claim(self, key: dict[str, Any]) -> Journal:
-        """Open the journal of the build `key`, once it is sure that the files are this build's or not there.
-
-        Raises
-        ------
-        InputError
-            They are not; nothing was touched.
-        """
+        """Open the journal of the build `key`; raise `InputError`, touching nothing, where a file is another's."""
         others = [path for path in (self.questions, self.report) if path.exists()]
         if others and not self.journal.exists():
             raise InputError(

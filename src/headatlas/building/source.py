@@ -89,7 +89,7 @@ def _record(line: str, where: str, default_id: str) -> SourceQuestion:
         raise QuestionError(f"{where}: nested too deeply to be a question. {_expected()}") from None
     if not isinstance(record, dict):
         raise QuestionError(f"{where}: expected an object, got {type(record).__name__}. {_expected()}")
-    given = {name: value for name, value in record.items() if value is not None and value != ""}
+    given = {name: value for name, value in record.items() if value is not None or name == "question"}
     try:
         question = SourceQuestion.model_validate({"id": default_id, **given})
     except ValidationError as error:
