@@ -163,6 +163,7 @@ class Endpoint:
         if self._key != NO_KEY and is_exposed(self.url):
             self.say(f"The key goes to {self.url} unencrypted: anyone on the way can read it. Use https://.")
         self._client = openai.OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.patience.timeout)
+        self._doubling = tenacity.wait_exponential(self.patience.first_pause, self.patience.longest_pause)
         sleep: Any = self.sleep or self.stopped.wait
         self._insist = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.patience.attempts),
@@ -205,8 +206,7 @@ class Endpoint:
         asked_for = state.outcome.exception().wait
         if asked_for is not None:
             return float(asked_for * random.uniform(1, 1.1))
-        doubled = self.patience.first_pause * 2.0 ** (state.attempt_number - 1)
-        return min(doubled, self.patience.longest_pause) * random.uniform(0.5, 1)
+        return float(self._doubling(state) * random.uniform(0.5, 1))
 
     def _tell(self, state: Any) -> None:
         if (seconds := state.next_action.sleep) >= 5:

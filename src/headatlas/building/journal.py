@@ -8,6 +8,7 @@
 3. An answer is found by the digest of its request, so nothing that was answered is asked again.
 4. SQLite makes every write whole and durable, and locks the file for one process; the lock dies with the process.
 
+To read it: sqlite3 NAME.journal "SELECT about, content FROM requests".
 Caps are on the whole build, earlier runs of it included: a restart gets no new budget. The ledger does not know what
 questions or answers mean, and never sees the key.
 """
