@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import sqlite3
 
 from headatlas.building import Builder, Patience
 from headatlas.cli import main
@@ -27,6 +28,17 @@ def build(source, server, out, *options):
 
 def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def requests_of(out):
+    """Return the rows of a build's journal, one a request, in the order in which they were sent."""
+    with contextlib.closing(sqlite3.connect(out.with_suffix(".journal"))) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute("SELECT * FROM requests ORDER BY number")]
+
+
+def answers_of(out):
+    return [row for row in requests_of(out) if row["content"] is not None]
 
 
 def report_of(out):

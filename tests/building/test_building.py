@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from tests.built import QUESTIONS, build, make, read, report_of, run, timeless
+from tests.built import QUESTIONS, answers_of, build, make, read, report_of, requests_of, run, timeless
 from tests.faulty_server import FaultyServer, healthy, steps_of
 
 from headatlas.building.agreement import agreement, answers_agree
@@ -45,7 +45,7 @@ def test_every_question_says_where_it_comes_from(source, out):
     with FaultyServer() as server:
         assert build(source, server, out, "--verify-model", "judge")[0] == 0
         url = server.url
-    journal = {row["request"]: row for row in read(out.with_suffix(".journal")) if row["kind"] == "answer"}
+    journal = {row["request"]: row for row in answers_of(out)}
     for record in read(out):
         origin = record["provenance"]
         assert (origin["model"], origin["served_by"], origin["endpoint"]) == ("m", "m-as-served", url)
@@ -313,8 +313,9 @@ def test_half_characters_reach_no_file(one, out):
     with FaultyServer(["surrogate"], reply=reply) as server:
         make(server, one, out)
         assert "Your reply, field 'steps.0.subquestion'" in server.requests[1]["messages"][-1]["content"]
-    for path in out.parent.iterdir():
+    for path in (out, out.with_suffix(".report.json")):
         path.read_bytes().decode()
+    json.dumps(requests_of(out), ensure_ascii=False).encode()
     assert read(out)[0]["steps"] == steps_of(QUESTIONS[0])
 
 
@@ -341,6 +342,8 @@ def test_text_and_json_lines_are_read(tmp_path):
         ("a.jsonl", b'{"prompt": "A?"}', r"line 1, field 'question': missing \(the record has prompt\)"),
         ("a.jsonl", b'{"question": ["A?"]}', r"field 'question': expected text, got list"),
         ("a.jsonl", b'{"question": "  "}', r"field 'question': is blank"),
+        ("a.jsonl", b'{"question": ""}', r"field 'question': is blank"),
+        ("a.jsonl", b'{"question": null}', r"field 'question': expected text, got NoneType"),
         ("a.jsonl", b'{"question": "\\ud800"}', r"field 'question': holds half a surrogate pair"),
         ("a.jsonl", b'{"question": "A", "id": "x"}\n{"question": "B", "id": "X"}', r"line 2, field 'id': 'X' is"),
         ("a.jsonl", b'{"question": "A", "answer": true}', r"field 'answer': expected text, got bool"),
@@ -462,13 +465,12 @@ def test_transformers_serve_is_asked_and_its_answers_are_judged_honestly(served,
     options = ["--max-tokens", 120, "--repairs", 1, "--workers", 1, "--functions", tmp_path / "functions.json"]
     (tmp_path / "functions.json").write_text('{"recall": "know it", "counting": "count it"}')
     code, _, err = run(*command, *options)
-    rows = read(out.with_suffix(".journal"))
-    answers = [row for row in rows if row["kind"] == "answer"]
-    assert 2 <= len(answers) <= 8 and not [row for row in rows if row["kind"] == "fault"]
+    rows, answers = requests_of(out), answers_of(out)
+    assert 2 <= len(answers) <= 8 and not [row for row in rows if row["fault"]]
     for row in answers:
         assert row["content"] and row["served_by"].startswith(model)
-        assert row["tokens"]["prompt"] > 100 and 0 < row["tokens"]["completion"] <= 120
-        assert row["tokens"]["estimated"] == 0
+        assert row["prompt"] > 100 and 0 < row["completion"] <= 120
+        assert row["estimated"] == 0
     if code == 0:  # a model this small mostly talks; where it keeps to the schema, what it said is kept
         built = load_questions(out)
         report = report_of(out)
@@ -479,7 +481,7 @@ def test_transformers_serve_is_asked_and_its_answers_are_judged_honestly(served,
         assert code == 1 and not out.exists()
         assert "None of the 2 questions could be built; 'two-0001': no usable reply in 2 replies" in err
     assert run(*command, *options)[0] == code
-    assert read(out.with_suffix(".journal")) == rows, "nothing asked twice"
+    assert requests_of(out) == rows, "nothing asked twice"
 
     wrong = run("questions", "build", source, "--endpoint", url, "--model", "gpt-9", "--out", tmp_path / "w.jsonl")
     assert wrong[0] == 1 and "Server is pinned to" in wrong[2]

@@ -1,16 +1,16 @@
 """Building questions after a kill, a restart or a change: nothing is asked twice, nobody's file is written over."""
 
-import errno
+import contextlib
 import json
-import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 
 import pytest
-from tests.built import build, make, read, report_of, run, timeless
+from tests.built import answers_of, build, make, read, report_of, requests_of, run, timeless
 from tests.faulty_server import FaultyServer
 
 from headatlas.errors import InputError, RunError
@@ -107,39 +107,74 @@ def test_an_answer_that_was_cut_off_is_asked_again_with_more_room(one, out):
     assert len(server.requests) == 3 and len(read(out)) == 1
 
 
-def test_a_line_that_a_kill_cut_is_taken_off(source, out):
+CUT = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")  # so that it writes to the file before the transaction ends
+database.execute("BEGIN EXCLUSIVE")
+database.execute("UPDATE requests SET content = zeroblob(100000), finish = 'stop'")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_write_that_a_kill_cut_is_taken_back(source, out):
     journal = out.with_suffix(".journal")
     with FaultyServer() as server:
         assert build(source, server, out)[0] == 0
-        lines = journal.read_bytes().splitlines(keepends=True)
-        last = max(i for i, line in enumerate(lines) if b'"kind": "answer"' in line)
-        journal.write_bytes(b"".join(lines[:last]) + lines[last][:-20])
+        before, rows = journal.read_bytes(), requests_of(out)
+        assert subprocess.run([sys.executable, "-c", CUT, journal]).returncode == -signal.SIGKILL
+        assert journal.read_bytes() != before, "half of it is in the file"
         out.unlink()
         out.with_suffix(".report.json").unlink()
         assert build(source, server, out)[0] == 0
-        assert len(server.requests) == 17, "the answer in the cut line, and no other"
-    assert all(json.loads(line) for line in journal.read_text().splitlines())
+        assert len(server.requests) == 16 and requests_of(out) == rows
+    assert {p.name for p in out.parent.iterdir()} == {"steps.jsonl", "steps.journal", "steps.report.json"}
 
 
-@pytest.mark.parametrize(
-    ("line", "damage", "message"),
-    [
-        (3, b'{"kind": "answer"}\n', "line 4: damaged (KeyError). Take the line out"),
-        (3, b"\x00\x00\n", "line 4: damaged (UnicodeDecodeError)"),
-        (0, b'{"kind": "notes"}\n', "is no journal of a build by this version. Give another --out."),
-    ],
-)
-def test_a_damaged_journal_is_refused(source, out, line, damage, message):
-    journal = out.with_suffix(".journal")
+def test_an_answer_that_a_kill_lost_is_asked_for_again_and_no_other(source, out):
     with FaultyServer() as server:
         assert build(source, server, out)[0] == 0
-        lines = journal.read_bytes().splitlines(keepends=True)
-        journal.write_bytes(b"".join([*lines[:line], damage, *lines[line + 1 :]]))
-        before = {p: p.read_bytes() for p in out.parent.iterdir()}
-        code, _, err = build(source, server, out)
-        assert code == 2 and message in err.replace("JSONDecodeError", "UnicodeDecodeError")
+        with contextlib.closing(sqlite3.connect(out.with_suffix(".journal"), isolation_level=None)) as database:
+            database.execute("UPDATE requests SET content = NULL WHERE number = 16")
+        out.unlink()
+        out.with_suffix(".report.json").unlink()
+        assert build(source, server, out)[0] == 0
+        assert len(server.requests) == 17
+    assert report_of(out)["requests"] == {"sent": 17, "answered": 16, "faults": {}}
+
+
+def foreign(path):
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE requests (number INTEGER)")
+
+
+def test_what_is_damaged_or_no_journal_is_refused(source, out):
+    journal = out.with_suffix(".journal")
+    no_journal = "is no journal of a build by this version. Give another --out."
+    damages = [
+        (lambda path: path.write_bytes(b"\0" * 512 + whole[512:]), no_journal),
+        (lambda path: path.write_bytes(whole.replace(b"SQLite", b"Squall")), no_journal),
+        (lambda path: path.write_text('{"kind": "notes"}\n'), no_journal),
+        (foreign, no_journal),
+        (
+            lambda path: path.write_bytes(whole[:-4096]),
+            "damaged (database disk image is malformed). Put a copy",
+        ),
+        (lambda path: path.write_bytes(whole[:4096] + bytes(4096) + whole[8192:]), "steps.journal: damaged ("),
+    ]
+    with FaultyServer() as server:
+        assert build(source, server, out)[0] == 0
+        whole = journal.read_bytes()
+        for damage, message in damages:
+            damage(journal)
+            before = {p: p.read_bytes() for p in out.parent.iterdir()}
+            code, _, err = build(source, server, out)
+            assert code == 2 and message in err, err
+            assert {p: p.read_bytes() for p in out.parent.iterdir()} == before
         assert len(server.requests) == 16
-    assert {p: p.read_bytes() for p in out.parent.iterdir()} == before
+        journal.write_bytes(whole)
+        assert build(source, server, out)[0] == 0
 
 
 def test_files_of_others_are_left_alone(source, out):
@@ -180,24 +215,21 @@ def test_a_misspelt_model_leaves_the_place_free(one, out):
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(source, out, monkeypatch):
-    real, left = os.write, [6]
+    real = sqlite3.connect
 
-    def write(file, data):
-        if data.startswith(b'{"kind": '):
-            left[0] -= 1
-            if left[0] == 0:
-                real(file, data[:40])
-                raise OSError(errno.ENOSPC, "No space left on device")
-        return real(file, data)
+    def connect(*arguments, **options):
+        database = real(*arguments, **options)
+        database.execute("PRAGMA max_page_count = 7")
+        return database
 
     with FaultyServer() as server:
-        monkeypatch.setattr(os, "write", write)
+        monkeypatch.setattr(sqlite3, "connect", connect)
         code, _, err = build(source, server, out)
         assert code == 1
-        assert "steps.journal: No space left on device. What was kept stays; free space and type the same" in err
+        assert "steps.journal: database or disk is full. What was kept stays; free space and type the same" in err
         monkeypatch.undo()
-        kept = sum(b'"answer"' in line for line in out.with_suffix(".journal").read_bytes().splitlines())
-        before = len(server.requests)
+        kept, before = len(answers_of(out)), len(server.requests)
+        assert 4 < kept < 16 and not out.exists()
         assert build(source, server, out)[0] == 0
         assert len(server.requests) == before + 16 - kept
 

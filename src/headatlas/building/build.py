@@ -1,39 +1,36 @@
 """Benchmark questions in, a question set with steps out, every step with where it comes from.
 
 1. The source is read and checked; the files at --out are claimed (`outputs`), the journal opened (`journal`).
-2. Every question is taken apart (`decompose`), then every decomposition judged a second time (`verify`), by a crew of
-   threads (`crew`) through one endpoint (`endpoint`). Answers that the journal has are not asked for again.
-3. What went wrong with a question is kept as a `Failure`: the model never kept to the schema ("unusable"), the
-   endpoint refused the request ("refused"), or gave no answer ("unanswered": the same command asks again).
-4. The questions, in the source's order, and a report with the agreement of the two judgements, the failures, requests,
-   tokens and spend are written. A run that a cap or an error ends before writes nothing but its journal.
+2. Every question is taken apart (`decompose`), then every decomposition judged a second time (`verify`), by a pool of
+   threads (a request is waiting, not computing) through one endpoint. What the journal has is not asked for again.
+3. A question that a pass comes to nothing for (`GivenUp`) is told of. Anything worse ends the run: no further request
+   leaves, those under way are waited for (their answers are paid for), and nothing is written but the journal.
+4. The questions, in the source's order, and a report (`outcome`) are written.
 
 The result depends on source and answers only: not on the number of workers, nor on how often the run was interrupted.
 This module does not know models, heads or atlases.
 """
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from headatlas.building import decompose as decomposing
-from headatlas.building import verify as verifying
-from headatlas.building.budget import Budget, Caps
-from headatlas.building.crew import in_order
-from headatlas.building.endpoint import Endpoint, Patience, Refused, Sleep, Unanswered, check_url
-from headatlas.building.journal import Journal
-from headatlas.building.outcome import Failure, Kind, Outcome
+from headatlas.building import decompose, verify
+from headatlas.building.endpoint import Endpoint, Patience, Sleep, check_url
+from headatlas.building.faults import GivenUp
+from headatlas.building.journal import Caps, Journal, Stopped
+from headatlas.building.outcome import Outcome
 from headatlas.building.outputs import Outputs
-from headatlas.building.replies import Checked, Unusable
+from headatlas.building.replies import Checked
 from headatlas.building.source import SourceQuestion, read_source
 from headatlas.errors import InputError, RunError
 
 Report = Callable[[str, int, int], None]
-Work = Callable[[SourceQuestion], Checked[Any]]
-KINDS: dict[type[Exception], Kind] = {Unusable: "unusable", Refused: "refused", Unanswered: "unanswered"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Builder:
 
     endpoint: str
     model: str
-    functions: Mapping[str, str] = field(default_factory=lambda: dict(decomposing.DEFINITIONS))
+    functions: Mapping[str, str] = field(default_factory=lambda: dict(decompose.DEFINITIONS))
     verify: bool = True
     verify_model: str | None = None
     keep: str = "all"
@@ -93,19 +90,18 @@ class Builder:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "endpoint", check_url(self.endpoint))
-        if not self.model.strip():
-            raise InputError("--model is empty. Give the name of a model that the endpoint has.")
-        if self.keep not in ("all", "agreed"):
-            raise InputError(f"Unknown --keep '{self.keep}'. Give all or agreed.")
-        if self.keep == "agreed" and not self.verify:
-            raise InputError("--keep agreed needs the second judgement. Leave out --no-verify.")
-        if self.verify_model is not None and not self.verify:
-            raise InputError("--verify-model needs the second judgement. Leave out --no-verify.")
-        for name, value, least in (("workers", self.workers, 1), ("repairs", self.repairs, 0)):
-            if value < least:
-                raise InputError(f"--{name} {value} is too few. Give {least} or more.")
-        if self.allowance < 16:
-            raise InputError(f"--max-tokens {self.allowance} holds no reply. Give some hundreds.")
+        wrong = {
+            "--model is empty. Give the name of a model that the endpoint has.": not self.model.strip(),
+            f"Unknown --keep '{self.keep}'. Give all or agreed.": self.keep not in ("all", "agreed"),
+            "--keep agreed needs the second judgement. Leave out --no-verify.": self.keep != "all" and not self.verify,
+            "--verify-model needs the second judgement. Leave out --no-verify.": self.verify_model and not self.verify,
+            f"--workers {self.workers} is too few. Give 1 or more.": self.workers < 1,
+            f"--repairs {self.repairs} is too few. Give 0 or more.": self.repairs < 0,
+            f"--max-tokens {self.allowance} holds no reply. Give some hundreds.": self.allowance < 16,
+        }
+        for message, applies in wrong.items():
+            if applies:
+                raise InputError(message)
 
     def __call__(
         self,
@@ -147,115 +143,87 @@ class Builder:
         key = {
             "source": source.name,
             "model": self.model,
-            "functions": decomposing.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
-            "prompt": decomposing.VERSION,
+            "functions": decompose.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
+            "prompt": decompose.VERSION,
         }
-        with outputs.claim(key) as journal:
-            progress = _Progress(report or (lambda stage, done, total: None))
+        with closing(outputs.claim(key)) as journal:
+            judge = (self.verify_model or self.model) if self.verify else None
+            outcome = Outcome(questions, self.model, judge, dict(self.functions), self.keep, journal)
+            kept = f"Every answer is kept in {journal.path}: the same command asks only for what is missing."
             try:
-                outcome = self._ask(questions, journal, progress, say, sleep)
+                self._ask(outcome, journal, report or (lambda *_: None), say or (lambda _: None), sleep)
             except RunError as error:
-                raise type(error)(f"{error} {progress.so_far(len(questions))} {_kept(journal)}") from None
+                raise RunError(f"{error} {outcome.so_far()} {kept}") from None
             records = outcome.records()
             if not records:
-                raise RunError(f"{outcome.emptiness()} {_kept(journal)}")
+                raise RunError(f"{outcome.emptiness()} {kept}")
             made = {"source": source.name, "endpoint": self.endpoint, **outcome.report(self.caps)}
             outputs.write(journal, records, made)
         return Built(outputs, made)
 
     def _ask(
-        self,
-        questions: tuple[SourceQuestion, ...],
-        journal: Journal,
-        progress: "_Progress",
-        say: Callable[[str], None] | None,
-        sleep: Sleep | None,
-    ) -> Outcome:
-        """Make both passes."""
+        self, outcome: Outcome, journal: Journal, report: Report, say: Callable[[str], None], sleep: Sleep | None
+    ) -> None:
+        """Make both passes and put what comes of them into `outcome`."""
         stopped = threading.Event()
-        judge = (self.verify_model or self.model) if self.verify else None
-        parts: dict[str, Any] = {}
-        options: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
-        endpoint = Endpoint(
-            self.endpoint,
+        common: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
+        pool: dict[str, Any] = {"workers": self.workers, "stopped": stopped}
+        with Endpoint(
+            url=self.endpoint,
             key_env=self.key_env,
             journal=journal,
-            budget=Budget(self.caps, journal.requests, journal.spent, stopped),
+            caps=self.caps,
             stopped=stopped,
             allowance=self.allowance,
             patience=self.patience,
             sleep=sleep,
             say=say,
-        )
+        ) as endpoint:
+            first = partial(decompose.decompose, endpoint, model=self.model, **common)
+            _share_out(first, outcome.questions, outcome.decomposed, partial(report, "decompose"), **pool)
+            if judge := outcome.judge:
+                parts = outcome.parts
+                chosen = [question for question in outcome.questions if question.id in parts]
 
-        def take_apart(question: SourceQuestion) -> Checked[Any]:
-            return decomposing.decompose(endpoint, question, model=self.model, **options)
+                def second(question: SourceQuestion) -> Checked[Any]:
+                    return verify.verify(endpoint, question, parts[question.id].value, model=judge, **common)
 
-        def judge_steps(question: SourceQuestion) -> Checked[Any]:
-            assert judge is not None, "called for a second judgement only"
-            return verifying.verify(endpoint, question, parts[question.id].value, model=judge, **options)
-
-        def each(stage: str, work: Work, chosen: list[SourceQuestion]) -> tuple[dict[str, Any], list[Failure]]:
-            found = in_order(
-                lambda question: progress.counted(stage, _caught(stage, question, work)),
-                chosen,
-                workers=self.workers,
-                stopped=stopped,
-                progress=lambda done, total: progress(stage, done, total),
-            )
-            made = {q.id: it for q, it in zip(chosen, found, strict=True) if isinstance(it, Checked)}
-            return made, [it for it in found if isinstance(it, Failure)]
-
-        verdicts: dict[str, Any] = {}
-        with endpoint:
-            parts, failures = each("decompose", take_apart, list(questions))
-            if judge:
-                verdicts, more = each("verify", judge_steps, [q for q in questions if q.id in parts])
-                failures += more
-        return Outcome(
-            questions=questions,
-            parts=parts,
-            verdicts=verdicts,
-            failures=tuple(failures),
-            model=self.model,
-            judge=judge,
-            functions=dict(self.functions),
-            keep=self.keep,
-            journal=journal,
-        )
+                _share_out(second, chosen, outcome.verified, partial(report, "verify"), **pool)
 
 
-class _Progress:
-    """Passes progress on, and counts what succeeded for the message of a run that ends early."""
+def _share_out(
+    work: Callable[[SourceQuestion], Checked[Any]],
+    questions: Sequence[SourceQuestion],
+    found: dict[str, Checked[Any] | GivenUp],
+    report: Callable[[int, int], None],
+    *,
+    workers: int,
+    stopped: threading.Event,
+) -> None:
+    """Put ``work(question)``, or why it is given up, into `found` by the question's id; raise the first other error.
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._made: Counter[str] = Counter()
-        self._lock = threading.Lock()
+    `report` is called with (done, total) by the caller's thread. Ctrl-C ends it without waiting: the threads of this
+    pool are daemons, those of `concurrent.futures` would keep the process until the endpoint answers.
+    """
+    errors: list[BaseException] = []
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        self._report(stage, done, total)
+    def one(question: SourceQuestion) -> None:
+        try:
+            if not stopped.is_set():
+                found[question.id] = work(question)
+        except GivenUp as given_up:
+            found[question.id] = given_up
+        except BaseException as error:  # raised again by the caller's thread
+            stopped.set()
+            errors.append(error)
 
-    def counted(self, stage: str, made: Checked[Any] | Failure) -> Checked[Any] | Failure:
-        """Return `made`; called by the workers."""
-        with self._lock:
-            self._made[stage] += isinstance(made, Checked)
-        return made
-
-    def so_far(self, total: int) -> str:
-        """Say how far it came."""
-        return (
-            f"So far {self._made['decompose']} of {total} questions are decomposed and {self._made['verify']} verified."
-        )
-
-
-def _caught(stage: str, question: SourceQuestion, work: Work) -> Checked[Any] | Failure:
-    """Return ``work(question)``, or the `Failure` of this one question."""
-    try:
-        return work(question)
-    except tuple(KINDS) as error:
-        return Failure(question.id, stage, KINDS[type(error)], str(error))
-
-
-def _kept(journal: Journal) -> str:
-    return f"Every answer is kept in {journal.path}: the same command asks only for what is missing."
+    report(0, len(questions))
+    with ThreadPool(min(workers, len(questions)) or 1) as pool:
+        try:
+            for _ in pool.imap_unordered(one, questions):
+                report(len(found), len(questions))
+        except BaseException:
+            stopped.set()
+            raise
+    if errors:  # that others were stopped is not what is to be told
+        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])

@@ -13,10 +13,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from headatlas.building.endpoint import Endpoint, Message
-from headatlas.building.replies import Checked, converse, read_fields, read_function
+from headatlas.building.endpoint import Endpoint, Request
+from headatlas.building.replies import Checked, Text, converse, entry_of, read_entries, schema_of
 from headatlas.building.source import SourceQuestion
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions import Step, check_function, parse_question
@@ -97,65 +96,28 @@ def decompose(
     endpoint: Endpoint, question: SourceQuestion, *, model: str, functions: Mapping[str, str], repairs: int
 ) -> Checked[tuple[Step, ...]]:
     """Return the steps of `question` as `model` sees them (errors: `replies.converse`)."""
-    names = tuple(functions)
-    return converse(
-        endpoint,
-        messages(question, functions),
-        model=model,
-        schema=schema(names),
-        check=lambda rows: read_steps(rows, names),
-        repairs=repairs,
-        about=f"decompose {question.id}",
-    )
+    entry = entry_of(tuple(functions), subquestion=Text, function=..., answer=Text)
 
+    def check(rows: list[object]) -> tuple[Step, ...]:
+        if not 1 <= len(rows) <= MOST_STEPS:
+            raise QuestionError(f'"steps" has {len(rows)} entries; give 1 to {MOST_STEPS}.')
+        steps = [read.model_dump() for read in read_entries(rows, entry)]
+        asked = [" ".join(step["subquestion"].casefold().split()) for step in steps]
+        twice = next((i for i, text in enumerate(asked) if text in asked[:i]), None)
+        if twice is not None:
+            raise QuestionError(f"Entry {twice + 1} of steps asks the same as entry {asked.index(asked[twice]) + 1}.")
+        return parse_question({"id": "reply", "question": "reply", "steps": steps}, "Your reply").steps
 
-def messages(question: SourceQuestion, functions: Mapping[str, str]) -> list[Message]:
-    """Return what the model is told."""
     user = (_USER_WITH_ANSWER if question.answer else _USER).format(question=question.question, answer=question.answer)
     system = _SYSTEM.format(functions=listed(functions), most=MOST_STEPS)
-    return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    request = Request(model, messages, schema_of(entry, "decomposition"), f"decompose {question.id}")
+    return converse(endpoint, request, check, repairs=repairs)
 
 
 def listed(functions: Mapping[str, str]) -> str:
     """Return the functions as a list, one a line."""
     return "\n".join(f"- {name}: {definition}" for name, definition in functions.items())
-
-
-def schema(functions: tuple[str, ...]) -> dict[str, Any]:
-    """Return the JSON schema of a reply; plain enough for every server's strict mode."""
-    step = {
-        "subquestion": {"type": "string"},
-        "function": {"type": "string", "enum": list(functions)},
-        "answer": {"type": "string"},
-    }
-    return object_of("decomposition", step)
-
-
-def object_of(title: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of an object with a list "steps" whose entries have the fields `entry`, all required."""
-    item = {"type": "object", "properties": entry, "required": list(entry), "additionalProperties": False}
-    return {
-        "title": title,
-        "type": "object",
-        "properties": {"steps": {"type": "array", "items": item}},
-        "required": ["steps"],
-        "additionalProperties": False,
-    }
-
-
-def read_steps(rows: list[Any], functions: tuple[str, ...]) -> tuple[Step, ...]:
-    """Return the steps in a reply; raise `QuestionError` with the entry and what is wrong with it."""
-    if not 1 <= len(rows) <= MOST_STEPS:
-        raise QuestionError(f'"steps" has {len(rows)} entries; give 1 to {MOST_STEPS}.')
-    steps = []
-    for number, row in enumerate(rows, start=1):
-        step = read_fields(row, number, ("subquestion", "function", "answer"))
-        steps.append({**step, "function": read_function(step["function"], number, functions)})
-    asked = [" ".join(step["subquestion"].casefold().split()) for step in steps]
-    twice = next((i for i, text in enumerate(asked) if text in asked[:i]), None)
-    if twice is not None:
-        raise QuestionError(f"Entry {twice + 1} of steps asks the same as entry {asked.index(asked[twice]) + 1}.")
-    return parse_question({"id": "reply", "question": "reply", "steps": steps}, "Your reply").steps
 
 
 def version(texts: tuple[str, ...]) -> str:

@@ -17,26 +17,16 @@ SHAPES = ("json_schema", "json_object", "plain")
 
 @dataclass(frozen=True)
 class Dialect:
-    """One form of a request.
+    """One form of a request: how JSON is asked for, what bounds the answer, whether temperature 0 is asked for."""
 
-    Attributes
-    ----------
-    shape
-        How JSON is asked for: "json_schema", "json_object" or "plain".
-    length
-        The parameter that bounds the answer: "max_tokens" or "max_completion_tokens".
-    temperature
-        Whether temperature 0 is asked for; some models take their own only.
-    """
-
-    shape: str = "json_schema"
+    shape: str = SHAPES[0]
     length: str = "max_tokens"
     temperature: bool = True
 
     def arguments(self, schema: dict[str, Any], allowance: int) -> dict[str, Any]:
         """Return the parameters of a request beside model and messages."""
         arguments: dict[str, Any] = {self.length: allowance}
-        if self.temperature:
+        if self.temperature:  # some models take their own only
             arguments["temperature"] = 0
         if self.shape == "json_schema":
             form = {"name": schema["title"], "schema": schema, "strict": True}

@@ -1,13 +1,12 @@
 """A chat endpoint that is asked patiently and within its caps; the only file that knows the `openai` client.
 
-1. A request is known by the digest of its model and messages. Answered before: the journal's answer is returned.
-2. Else a budget is reserved, the request noted and sent, and the raw answer (or the fault) kept. The client's own
-   retries are off, so that every request is counted.
-3. A passing fault is tried again after the pause that the endpoint asks for, or after one that doubles, with jitter.
-   Refused forms of request give way to smaller ones (`dialect`) until one is answered; that one is kept.
-4. What stays without an answer is given up: `Unanswered` or `Refused`. Too many in a row, with no answer between, stop
-   the run: three where this build never got an answer (the endpoint is not there, or takes nothing of ours), ten
-   unanswered where it did (the endpoint has gone).
+1. Answered before: the journal's answer is returned. Else the request is booked (`journal`), sent, and the raw answer
+   or the fault kept. The client's own retries are off: it would send what is not booked.
+2. A passing fault is tried again (tenacity) after the pause that the endpoint asks for, or one that doubles, with
+   jitter. Refused forms of request give way to smaller ones (`dialect`) until one is answered; that one is kept.
+3. What stays without an answer is given up. Too many in a row, with no answer between, stop the run: three where this
+   build never got an answer (the endpoint is not there, or takes nothing of ours), ten unanswered where it did (the
+   endpoint has gone).
 
 The key is read from the environment, is sent to the endpoint, and leaves this file in no other way: it is cut out of
 whatever the endpoint says. This module does not know questions, steps or functions.
@@ -19,18 +18,16 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from headatlas.building.budget import Budget, Stopped
 from headatlas.building.dialect import Dialect
-from headatlas.building.faults import Fault, one_line, status_fault
-from headatlas.building.journal import Answer, Journal, Tokens, now
+from headatlas.building.faults import Fault, GivenUp, one_line, status_fault
+from headatlas.building.journal import Answer, Caps, Journal, Tokens
 from headatlas.errors import InputError, RunError
 
-Message = dict[str, str]
 Sleep = Callable[[float], object]
 
 NEVER_ANSWERED, GONE = 3, 10
@@ -39,14 +36,7 @@ NO_KEY = "none"
 """Sent to endpoints where no key is set: the client insists on one, local servers ignore it."""
 SECRET = 8
 """Characters that a key has at least; shorter ones ("none", "EMPTY") are words, and stay where they stand."""
-
-
-class Unanswered(Exception):
-    """The endpoint gave no answer to a request; another run may get one."""
-
-
-class Refused(Exception):
-    """The endpoint refuses a request in every form."""
+_EXAMPLE = "Give an address such as http://localhost:8000/v1; the key is read from the environment (--key-env)."
 
 
 @dataclass(frozen=True)
@@ -74,11 +64,20 @@ class Patience:
         if not self.timeout > 0:
             raise InputError(f"--timeout {self.timeout:g} waits for nothing. Give seconds above 0.")
 
-    def pause(self, turn: int, asked_for: float | None) -> float:
-        """Return the seconds to wait after attempt `turn` (from 1); never less than the endpoint asked for."""
-        if asked_for is not None:
-            return asked_for * (1 + 0.1 * random.random())
-        return min(self.first_pause * 2 ** (turn - 1), self.longest_pause) * (0.5 + 0.5 * random.random())
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of which model: the chat, the JSON schema of the reply, and what it is about, for the journal."""
+
+    model: str
+    messages: list[dict[str, str]]
+    schema: dict[str, Any]
+    about: str
+
+    @property
+    def digest(self) -> str:
+        """What it is known by: the model and the messages."""
+        return hashlib.sha256(json.dumps([self.model, self.messages]).encode()).hexdigest()
 
 
 def check_url(url: str) -> str:
@@ -93,13 +92,13 @@ def check_url(url: str) -> str:
         parts = urlsplit(url.strip())
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise InputError(f"--endpoint is no URL. {_example()}") from None
+        raise InputError(f"--endpoint is no URL. {_EXAMPLE}") from None
     if parts.username is not None or parts.password is not None:
-        raise InputError(f"--endpoint holds a user or password, which would end up in files. {_example()}")
+        raise InputError(f"--endpoint holds a user or password, which would end up in files. {_EXAMPLE}")
     if parts.query or parts.fragment:
-        raise InputError(f"--endpoint has something after '?' or '#', which may be a key. {_example()}")
+        raise InputError(f"--endpoint has something after '?' or '#', which may be a key. {_EXAMPLE}")
     if parts.scheme not in ("http", "https") or not host:
-        raise InputError(f"--endpoint '{one_line(url, 80)}' is not http:// or https://. {_example()}")
+        raise InputError(f"--endpoint '{one_line(url, 80)}' is not http:// or https://. {_EXAMPLE}")
     at = f"[{host}]" if ":" in host else host
     path = parts.path.rstrip("/").removesuffix("/chat/completions")
     return f"{parts.scheme}://{at}{f':{port}' if port else ''}{path}"
@@ -109,10 +108,6 @@ def is_exposed(url: str) -> bool:
     """Say whether what is sent to `url` leaves this machine unencrypted."""
     host = urlsplit(url).hostname or ""
     return url.startswith("http:") and host not in ("localhost", "::1") and not host.startswith("127.")
-
-
-def _example() -> str:
-    return "Give an address such as http://localhost:8000/v1; the key is read from the environment (--key-env)."
 
 
 def read_key(variable: str | None) -> tuple[str, str]:
@@ -134,203 +129,170 @@ def read_key(variable: str | None) -> tuple[str, str]:
     return key, f"The key is the one in {name}. Set a valid one, or name another variable with --key-env."
 
 
+@dataclass(kw_only=True, eq=False)
 class Endpoint:
-    """One endpoint, for all workers at once.
+    """One endpoint, for all workers at once, open inside a ``with`` (most attributes as in `build.Builder`).
 
-    Parameters
-    ----------
-    url
-        Base address, as `check_url` returns it.
-    key_env
-        The environment variable that holds the key; None: OPENAI_API_KEY, or no key where that is not set.
-    journal, budget
-        Where requests and answers are kept; what may be asked.
-    stopped
-        Set by whatever ends the run; nothing is sent after that.
-    allowance
-        Tokens that an answer may have.
-    patience
-        Attempts, pauses, timeout.
-    sleep
-        Waits the given seconds; by default until `stopped`, at most.
-    say
-        Told of pauses that a person would wonder about.
+    Nothing is sent once `stopped` is set. `sleep` waits the given seconds, by default until `stopped` at most; `say`
+    is told of pauses that a person would wonder about.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        key_env: str | None,
-        journal: Journal,
-        budget: Budget,
-        stopped: threading.Event,
-        allowance: int,
-        patience: Patience,
-        sleep: Sleep | None = None,
-        say: Callable[[str], None] | None = None,
-    ) -> None:
-        self.url = url
-        self._key, self._advice = read_key(key_env)
-        self._journal = journal
-        self._budget = budget
-        self._stopped = stopped
-        self._allowance = allowance
-        self._patience = patience
-        self._sleep = sleep or stopped.wait
-        self._say = say or (lambda message: None)
-        self._lock = threading.RLock()
-        self._locks: dict[str, Any] = {}
+    url: str
+    key_env: str | None
+    journal: Journal
+    caps: Caps
+    stopped: threading.Event
+    allowance: int
+    patience: Patience
+    sleep: Sleep | None
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self._key, self._advice = read_key(self.key_env)
+        self._locks: dict[str, threading.Lock] = {}
         self._settled: set[str] = set()
         self._given_up = 0
-        self._client: Any = None
 
     def __enter__(self) -> "Endpoint":
+        try:
+            import openai
+            import tenacity
+        except ImportError as error:
+            advice = 'Type: pip install "headatlas[builder]"'
+            raise InputError(f"Building questions needs the package {error.name}. {advice}") from None
+        if self._key != NO_KEY and is_exposed(self.url):
+            self.say(f"The key goes to {self.url} unencrypted: anyone on the way can read it. Use https://.")
+        self._client = openai.OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.patience.timeout)
+        self._doubling = tenacity.wait_exponential(self.patience.first_pause, self.patience.longest_pause)
+        sleep: Any = self.sleep or self.stopped.wait
+        self._insist = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.patience.attempts),
+            retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.action == "again"),
+            wait=self._pause,
+            sleep=sleep,
+            before_sleep=self._tell,
+            reraise=True,
+        )
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._client is not None:
-            self._client.close()
+        self._client.close()
 
-    def ask(self, messages: list[Message], *, model: str, schema: dict[str, Any], about: str) -> Answer:
-        """Return the answer to `messages`, from the journal where it is there.
+    def ask(self, request: Request) -> Answer:
+        """Return the answer to `request`, from the journal where it is there.
 
         Raises
         ------
-        Unanswered, Refused
-            This request gets no answer now, or never.
+        GivenUp
+            This request gets no answer now ("unanswered"), or never ("refused").
         RunError
             The run can't go on: access refused, no such model, a cap, nothing answered at all.
         Stopped
             Another worker ended the run.
         """
-        request = hashlib.sha256(json.dumps([model, messages]).encode()).hexdigest()
-        with self._alone(request):  # the same question twice in a source is asked once
-            kept = self._journal.answers.get(request)
-            if kept and (kept.finish != "length" or kept.allowance >= self._allowance):
+        with self._alone(request.digest):  # the same question twice in a source is asked once
+            kept = self.journal.answer(request.digest)
+            if kept and (kept.finish != "length" or kept.allowance >= self.allowance):
                 return kept
-            return self._insist(request, messages, model, schema, about)
-
-    def _insist(self, request: str, messages: list[Message], model: str, schema: dict[str, Any], about: str) -> Answer:
-        for turn in range(1, self._patience.attempts + 1):
             try:
-                answer = self._in_some_dialect(request, messages, model, schema, about)
+                answer = self._insist(self._in_some_dialect, request)
             except Fault as fault:
-                if fault.action == "stop":
-                    raise RunError(str(fault)) from None
-                if fault.action == "refused":
-                    raise self._give_up(Refused(f"the endpoint refuses it: {fault}")) from None
-                if turn == self._patience.attempts:
-                    times = f"{turn} attempt{'s' if turn > 1 else ''}"
-                    raise self._give_up(Unanswered(f"no answer after {times}, the last: {fault}")) from None
-                self._pause(turn, fault)
-            else:
-                with self._lock:
-                    self._given_up = 0
-                return answer
-        raise AssertionError("the last attempt returns or raises")
+                raise self._end(fault) from None
+            self._given_up = 0
+            return answer
 
-    def _give_up(self, reason: Exception) -> Exception:
-        """Return what to raise for a request that is given up: `reason`, or what ends the run."""
-        with self._lock:
-            known = bool(self._journal.answers)
-            if known and isinstance(reason, Refused):  # it is the question, not the endpoint
-                return reason
+    def _pause(self, state: Any) -> float:
+        """Return the seconds to wait after an attempt; never less than the endpoint asked for."""
+        asked_for = state.outcome.exception().wait
+        if asked_for is not None:
+            return float(asked_for * random.uniform(1, 1.1))
+        return float(self._doubling(state) * random.uniform(0.5, 1))
+
+    def _tell(self, state: Any) -> None:
+        if (seconds := state.next_action.sleep) >= 5:
+            fault = one_line(str(state.outcome.exception()), 100)
+            self.say(f"{fault}: asking again in {seconds:.0f} s (attempt {state.attempt_number + 1})")
+
+    def _end(self, fault: Fault) -> Exception:
+        """Return what to raise for a request that is given up: why, or what ends the run."""
+        if fault.action == "stop":
+            return RunError(str(fault))
+        known = self.journal.counts()["answered"] > 0
+        if fault.action == "refused":
+            given_up = GivenUp("refused", f"the endpoint refuses it: {fault}")
+            if known:  # it is the question, not the endpoint
+                return given_up
+        else:
+            times = f"{self.patience.attempts} attempt{'s' if self.patience.attempts > 1 else ''}"
+            given_up = GivenUp("unanswered", f"no answer after {times}, the last: {fault}")
+        with self._alone("given up"):
             self._given_up += 1
             if self._given_up < (GONE if known else NEVER_ANSWERED):
-                return reason
-        return RunError(f"{self.url} answers nothing: {self._given_up} requests in a row, {reason}.")
+                return given_up
+            return RunError(f"{self.url} answers nothing: {self._given_up} requests in a row, {given_up}.")
 
-    def _pause(self, turn: int, fault: Fault) -> None:
-        seconds = self._patience.pause(turn, fault.wait)
-        if seconds >= 5:
-            self._say(f"{one_line(str(fault), 100)}: asking again in {seconds:.0f} s (attempt {turn + 1})")
-        self._sleep(seconds)
-
-    def _in_some_dialect(
-        self, request: str, messages: list[Message], model: str, schema: dict[str, Any], about: str
-    ) -> Answer:
+    def _in_some_dialect(self, request: Request) -> Answer:
         """Send in the form that is known to be taken; until one is, one worker tries and the others wait."""
-        with self._alone(f"dialect of {model}") if model not in self._settled else nullcontext():
-            kept = self._journal.dialects.get(model)
-            dialect = Dialect(**kept) if kept else Dialect()
-            while True:
+        name = f"dialect of {request.model}"
+        with self._alone(name) if request.model not in self._settled else nullcontext():
+            dialect: Dialect | None = Dialect(**self.journal.noted(name) or {})
+            while dialect:
                 try:
-                    answer = self._once(request, messages, model, schema, about, dialect)
+                    answer = self._once(request, dialect)
                 except Fault as fault:
-                    if fault.action != "refused" or model in self._settled:
+                    if fault.action != "refused" or request.model in self._settled:
                         raise
-                    smaller = dialect.smaller(str(fault))
-                    if smaller is None:  # so it was not the form
+                    dialect = dialect.smaller(str(fault))
+                    if dialect is None:  # so it was not the form
                         raise
-                    dialect = smaller
                 else:
-                    self._settled.add(model)
-                    self._journal.note_dialect(model, asdict(dialect))
+                    self._settled.add(request.model)
+                    self.journal.note(name, asdict(dialect))
                     return answer
+        raise AssertionError("the last form is answered or raises")
 
-    def _once(
-        self,
-        request: str,
-        messages: list[Message],
-        model: str,
-        schema: dict[str, Any],
-        about: str,
-        dialect: Dialect,
-    ) -> Answer:
-        if self._stopped.is_set():
-            raise Stopped
-        client = self._connect()
-        most = Tokens(len(json.dumps([messages, schema]).encode()), self._allowance, 1)
-        self._budget.reserve(most)
-        cost = most
-        try:
-            number = self._journal.sent(request, about, most)
+    def _once(self, request: Request, dialect: Dialect) -> Answer:
+        most = Tokens(len(json.dumps([request.messages, request.schema]).encode()), self.allowance, 1)
+        arguments = dialect.arguments(request.schema, self.allowance)
+        with self.journal.request(request.digest, request.about, most, caps=self.caps, stopped=self.stopped) as number:
             try:
-                arguments = dialect.arguments(schema, self._allowance)
-                body, choice = self._send(client, model, messages, arguments)
+                body, choice = self._send(request, arguments)
             except Fault as fault:
                 cost = most if fault.billed else Tokens()
-                self._journal.fault(number, fault.kind, str(fault), cost)
+                self.journal.settle(number, cost, fault=fault.kind, reason=str(fault))
                 raise
-            cost = _usage(body) or most
-            answer = Answer(
-                request=request,
-                about=about,
+            self.journal.settle(
+                number,
+                _usage(body) or most,
                 content=self._hide(_content(choice)),
                 finish=one_line(self._hide(str(choice.get("finish_reason") or ""))),
-                served_by=one_line(self._hide(str(body.get("model") or model))),
-                tokens=cost,
-                allowance=self._allowance,
+                served_by=one_line(self._hide(str(body.get("model") or request.model))),
+                allowance=self.allowance,
                 shape=dialect.shape,
                 endpoint=self.url,
-                when=now(),
             )
-            self._journal.answered(number, answer)
-            return answer
-        finally:
-            self._budget.settle(most, cost)
+        answer = self.journal.answer(request.digest)
+        assert answer, "just settled"
+        return answer
 
-    def _send(
-        self, client: Any, model: str, messages: list[Message], arguments: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _send(self, request: Request, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return a response's decoded body and its first choice, or raise the `Fault` that it is."""
         import openai
 
+        create: Any = self._client.chat.completions.with_raw_response.create
         try:
-            raw = client.chat.completions.with_raw_response.create(model=model, messages=messages, **arguments)
+            raw = create(model=request.model, messages=request.messages, **arguments)
             text = raw.http_response.content.decode("utf-8", "replace")
         except openai.APITimeoutError as error:
-            waited = f"nothing for {self._patience.timeout:g} s"
+            waited = f"nothing for {self.patience.timeout:g} s"
             raise Fault("timeout", f"timed out ({waited}; --timeout)", billed=_was_sent(error)) from None
         except openai.APIConnectionError as error:
             why = one_line(self._hide(str(error.__cause__ or error)))
             raise Fault("connection", f"connection failed ({why})", billed=_was_sent(error)) from None
         except openai.APIStatusError as error:
-            body = json.loads(self._hide(json.dumps(error.body)))
-            raise status_fault(
-                error.status_code, error.response.headers, body, model=model, url=self.url, key=self._advice
-            ) from None
+            status, headers, body = error.status_code, error.response.headers, error.body
+            about = {"model": request.model, "url": self.url, "key": self._advice}
+            raise status_fault(status, headers, body, hide=self._hide, **about) from None
         except openai.OpenAIError as error:
             raise Fault("client", one_line(self._hide(str(error))), billed=True) from None
         try:
@@ -343,26 +305,9 @@ class Endpoint:
             raise Fault("garbage", f"the body is no chat completion ('{said}')", billed=True) from None
         return body, choice
 
-    def _connect(self) -> Any:
-        with self._lock:
-            if self._client is None:
-                try:
-                    import openai
-                except ImportError:
-                    raise InputError(
-                        'Building questions needs the openai client. Type: pip install "headatlas[builder]"'
-                    ) from None
-                if self._key != NO_KEY and is_exposed(self.url):
-                    self._say(f"The key goes to {self.url} unencrypted: anyone on the way can read it. Use https://.")
-                self._client = openai.OpenAI(
-                    base_url=self.url, api_key=self._key, max_retries=0, timeout=self._patience.timeout
-                )
-            return self._client
-
-    def _alone(self, name: str) -> AbstractContextManager[Any]:
+    def _alone(self, name: str) -> threading.Lock:
         """Return the lock of that name, made on first use."""
-        with self._lock:
-            return self._locks.setdefault(name, threading.Lock())
+        return self._locks.setdefault(name, threading.Lock())
 
     def _hide(self, text: str) -> str:
         """Return `text` without the key and without half surrogate pairs, which no file can hold."""
@@ -377,19 +322,14 @@ def _was_sent(error: Exception) -> bool:
 
 def _content(choice: dict[str, Any]) -> str:
     """Return the text of a choice; some servers send it in parts, and a refusal is text as well."""
-    message = choice["message"]
-    content = message.get("content")
+    content = choice["message"].get("content")
     if isinstance(content, list):
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content or message.get("refusal") or "")
+    return str(content or choice["message"].get("refusal") or "")
 
 
 def _usage(body: dict[str, Any]) -> Tokens | None:
     """Return the usage that the endpoint reports; None where it reports none that makes sense."""
     usage = body.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (isinstance(prompt, int) and isinstance(completion, int)) or min(prompt, completion) < 0:
-        return None
-    return Tokens(int(prompt), int(completion))
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else [None]
+    return Tokens(*counts) if all(isinstance(n, int) and 0 <= n < 2**40 for n in counts) else None

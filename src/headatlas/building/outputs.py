@@ -41,13 +41,7 @@ class Outputs:
         return self.questions.with_suffix(".report.json")
 
     def claim(self, key: dict[str, Any]) -> Journal:
-        """Open the journal of the build `key`, once it is sure that the files are this build's or not there.
-
-        Raises
-        ------
-        InputError
-            They are not; nothing was touched.
-        """
+        """Open the journal of the build `key`; raise `InputError`, touching nothing, where a file is another's."""
         others = [path for path in (self.questions, self.report) if path.exists()]
         if others and not self.journal.exists():
             raise InputError(
@@ -55,7 +49,7 @@ class Outputs:
                 f"--out, or move it away: mv {others[0]} {others[0]}.old"
             )
         journal = Journal(self.journal, key)
-        if self.questions.exists() and _digest(self.questions.read_bytes()) not in journal.written:
+        if self.questions.exists() and not journal.noted(_digest(self.questions.read_bytes())):
             journal.close()
             raise InputError(
                 f"{self.questions} was changed since it was built. Keep it under another name, then type the same "
@@ -66,7 +60,7 @@ class Outputs:
     def write(self, journal: Journal, records: list[dict[str, Any]], report: dict[str, Any]) -> None:
         """Write the questions, then the report; the journal knows the questions' digest before they are there."""
         text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        journal.note_writing(_digest(text.encode()))
+        journal.note(_digest(text.encode()), "written")
         write_text(self.questions, text)
         write_text(self.report, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 

@@ -1,33 +1,30 @@
-"""From what a model says to a checked value: the JSON object in it, and what the model is told when there is none.
+"""From what a model says to checked entries: the JSON object in it, and what the model is told when there is none.
 
 1. The object is looked for in the whole reply, without thoughts (``<think>…</think>``), fences and chat: of all JSON
-   objects in it with the wanted field, the last one counts.
-2. It is checked against the schema. What is wrong is told to the model, which is asked again, a bounded number of
-   times; then the reply is `Unusable`, with the last reason.
+   objects in it with a list "steps", the last one counts.
+2. Its entries are read by a pydantic model, which also makes the JSON schema that the endpoint is given. What is wrong
+   is told to the model, which is asked again, a bounded number of times; then it is given up as "unusable".
 
-It does not know what the value is, nor how an endpoint is reached.
+It does not know what the entries are, nor how an endpoint is reached.
 """
 
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from headatlas.building.endpoint import Endpoint, Message
-from headatlas.building.faults import one_line
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+
+from headatlas.building.endpoint import Endpoint, Request
+from headatlas.building.faults import GivenUp, one_line
 from headatlas.building.journal import Answer
 from headatlas.errors import QuestionError
+from headatlas.questions import slug
 
 T = TypeVar("T")
-FIELD = "steps"
-"""The field that every object asked for here has: a list of objects."""
 ECHO = 2000
 """Characters of a bad reply that the model is shown again."""
-
-
-class Unusable(Exception):
-    """A model that never kept to the schema; the message is the last reason."""
 
 
 @dataclass(frozen=True)
@@ -38,42 +35,88 @@ class Checked(Generic[T]):
     answers: tuple[Answer, ...]
 
 
-def converse(
-    endpoint: Endpoint,
-    messages: list[Message],
-    *,
-    model: str,
-    schema: dict[str, Any],
-    check: Callable[[list[Any]], T],
-    repairs: int,
-    about: str,
-) -> Checked[T]:
-    """Ask until the reply passes `check`, at most `repairs` times again.
+class _Entry(BaseModel):
+    """One entry of a reply: numbers are taken as text, fields that were not asked for are left alone."""
 
-    Parameters
-    ----------
-    endpoint, model
-        Who is asked.
-    messages
-        What is asked.
-    schema
-        JSON schema of the reply, with a title.
-    check
-        Turns the list in the reply's "steps" into the value, or raises `QuestionError` saying what is wrong.
-    repairs
-        How often the model may try again.
-    about
-        For the journal.
+    model_config = ConfigDict(coerce_numbers_to_str=True, json_schema_extra={"additionalProperties": False})
+
+
+def _visible(text: str) -> str:
+    if not text.strip():
+        raise ValueError("blank")
+    return text.strip()
+
+
+Text = Annotated[str, AfterValidator(_visible)]
+"""Checked beside the schema: not every server's strict mode takes a least length."""
+
+
+def entry_of(functions: tuple[str, ...], **fields: Any) -> type[BaseModel]:
+    """Return the model of an entry with these fields; one called "function" is one of `functions`.
+
+    Spaces and capitals of a function's name are forgiven.
+    """
+    spelt = {slug(name): name for name in reversed(functions) if slug(name)}
+    label = Annotated[
+        Literal[functions],  # type: ignore[valid-type]
+        BeforeValidator(lambda said: said if said in functions else spelt.get(slug(str(said)), said)),
+    ]
+    typed: dict[str, Any] = {name: (label if name == "function" else kind, ...) for name, kind in fields.items()}
+    return create_model("Entry", __base__=_Entry, **typed)
+
+
+def schema_of(entry: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return the JSON schema of a reply, plain enough for every server's strict mode."""
+    return {
+        "title": title,
+        "type": "object",
+        "properties": {"steps": {"type": "array", "items": entry.model_json_schema()}},
+        "required": ["steps"],
+        "additionalProperties": False,
+    }
+
+
+def read_entries(rows: list[Any], entry: type[BaseModel]) -> list[Any]:
+    """Return the entries of a reply; raise `QuestionError` with the first wrong one and what is wrong with it."""
+    read = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            read.append(entry.model_validate(row))
+        except ValidationError as error:
+            raise QuestionError(_wrong(error.errors()[0], number, entry)) from None
+    return read
+
+
+def _wrong(error: Any, number: int, entry: type[BaseModel]) -> str:
+    where, got = f"Entry {number} of steps", error["input"]
+    if not error["loc"]:
+        return f"{where} is no object with {', '.join(name for name in entry.model_fields if name != 'number')}."
+    name = error["loc"][0]
+    if name == "number":
+        return f"{where} has number {got}; keep the order."
+    if error["type"] == "string_unicode":
+        return f"Your reply, field 'steps.{number - 1}.{name}': {error['msg']}."
+    if error["type"] == "literal_error" and isinstance(got, str) and got.strip():
+        known = ", ".join(get_args(entry.model_fields["function"].annotation))
+        return f'{where}: unknown function "{one_line(got, 40)}". Use one of: {known}.'
+    what = "missing" if error["type"] == "missing" else "blank" if isinstance(got, str) else type(got).__name__
+    return f'{where}: "{name}" must be text, it is {what}.'
+
+
+def converse(endpoint: Endpoint, request: Request, check: Callable[[list[Any]], T], *, repairs: int) -> Checked[T]:
+    """Ask until the reply passes, at most `repairs` times again.
+
+    `check` turns the list in the reply into the value, or raises `QuestionError` saying what is wrong.
 
     Raises
     ------
-    Unusable
-        No reply passed.
+    GivenUp
+        No reply passed ("unusable"), or the endpoint gave none (`Endpoint.ask`, with its other errors).
     """
     answers: list[Answer] = []
     reason = ""
     for _ in range(repairs + 1):
-        answer = endpoint.ask(messages, model=model, schema=schema, about=about)
+        answer = endpoint.ask(request)
         answers.append(answer)
         try:
             return Checked(check(find_list(answer.content)), tuple(answers))
@@ -81,72 +124,28 @@ def converse(
             reason = str(error)
         if answer.finish == "length":
             reason += f" The reply was cut off at {answer.allowance} tokens: be shorter."
-        messages = [
-            *messages,
-            {"role": "assistant", "content": answer.content[:ECHO] or "(nothing)"},
-            {
-                "role": "user",
-                "content": f"This can't be used. {reason}\nReply again with the whole corrected JSON object and "
-                "nothing else.",
-            },
-        ]
+        advice = f"This can't be used. {reason}\nReply again with the whole corrected JSON object and nothing else."
+        said = {"role": "assistant", "content": answer.content[:ECHO] or "(nothing)"}
+        request = replace(request, messages=[*request.messages, said, {"role": "user", "content": advice}])
     tries = f"{len(answers)} repl{'y' if len(answers) == 1 else 'ies'}"
-    raise Unusable(f"no usable reply in {tries}, the last: {one_line(reason)}")
+    raise GivenUp("unusable", f"no usable reply in {tries}, the last: {one_line(reason)}")
 
 
 def find_list(text: str) -> list[Any]:
     """Return the list in the last JSON object of `text` that has one; raise `QuestionError` where there is none."""
     text = re.sub(r"<think>.*?(</think>|$)", "", text, flags=re.DOTALL)
-    decoder = json.JSONDecoder()
-    found: list[Any] | None = None
-    some = False
+    objects: list[dict[str, Any]] = []
     at = text.find("{")
     while at >= 0:
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = json.JSONDecoder().raw_decode(text, at)
+            objects.append(value)
         except (ValueError, RecursionError):
             end = at + 1
-        else:
-            some = True
-            if isinstance(value.get(FIELD), list):
-                found = value[FIELD]
         at = text.find("{", end)
-    if found is not None:
-        return found
-    if not some:
+    if not objects:
         raise QuestionError(f'The reply holds no whole JSON object ("{one_line(text, 60)}").')
-    raise QuestionError(f'The JSON object in the reply has no list "{FIELD}".')
-
-
-def read_fields(row: Any, number: int, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the fields `names` of one entry as text; numbers are written out, fields beside them left alone.
-
-    Raises
-    ------
-    QuestionError
-        Not an object, or a field that is missing, no text or blank.
-    """
-    where = f"Entry {number} of {FIELD}"
-    if not isinstance(row, dict):
-        raise QuestionError(f"{where} is no object with {', '.join(names)}.")
-    read = {}
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or not value.strip():
-            got = "missing" if name not in row else "blank" if isinstance(value, str) else type(value).__name__
-            raise QuestionError(f'{where}: "{name}" must be text, it is {got}.')
-        read[name] = value.strip()
-    return read
-
-
-def read_function(label: str, number: int, functions: tuple[str, ...]) -> str:
-    """Return the id in `functions` that `label` is, spelling of spaces and capitals aside."""
-    from headatlas.questions import slug
-
-    for function in functions:
-        if label == function or slug(label) == slug(function):
-            return function
-    known = ", ".join(functions)
-    raise QuestionError(f'Entry {number} of {FIELD}: unknown function "{one_line(label, 40)}". Use one of: {known}.')
+    lists = [value["steps"] for value in objects if isinstance(value.get("steps"), list)]
+    if not lists:
+        raise QuestionError('The JSON object in the reply has no list "steps".')
+    return lists[-1]

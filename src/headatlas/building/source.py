@@ -10,9 +10,9 @@ This module does not know steps, functions or endpoints.
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headatlas.errors import QuestionError
 from headatlas.questions import slug
@@ -20,12 +20,13 @@ from headatlas.questions import slug
 ENDINGS = (".jsonl", ".ndjson", ".txt")
 
 
-@dataclass(frozen=True)
-class SourceQuestion:
+class SourceQuestion(BaseModel):
     """A main question to take apart, with its reference answer ("" where there is none)."""
 
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, str_strip_whitespace=True)
+
     id: str
-    question: str
+    question: str = Field(min_length=1)
     answer: str = ""
 
 
@@ -53,7 +54,7 @@ def read_source(path: Path, *, limit: int | None = None) -> tuple[SourceQuestion
         if not line:
             continue
         default = f"{slug(path.stem) or 'question'}-{len(found) + 1:04d}"
-        question = SourceQuestion(default, line) if plain else _record(line, where, default)
+        question = SourceQuestion(id=default, question=line) if plain else _record(line, where, default)
         known = first_line.setdefault(question.id.casefold(), number)
         if known != number:
             raise QuestionError(f"{where}, field 'id': '{question.id}' is the id of line {known} already.")
@@ -88,28 +89,16 @@ def _record(line: str, where: str, default_id: str) -> SourceQuestion:
         raise QuestionError(f"{where}: nested too deeply to be a question. {_expected()}") from None
     if not isinstance(record, dict):
         raise QuestionError(f"{where}: expected an object, got {type(record).__name__}. {_expected()}")
-    if "question" not in record:
-        keys = ", ".join(sorted(map(str, record))) or "nothing"
-        raise QuestionError(f"{where}, field 'question': missing (the record has {keys}).")
-    return SourceQuestion(
-        _text(record.get("id"), f"{where}, field 'id'") or default_id,
-        _text(record["question"], f"{where}, field 'question'", needed=True),
-        _text(record.get("answer"), f"{where}, field 'answer'"),
-    )
-
-
-def _text(value: Any, where: str, *, needed: bool = False) -> str:
-    """Return `value` as text; numbers are written out, None is ""."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    if value is None and not needed:
-        return ""
-    if not isinstance(value, str):
-        raise QuestionError(f"{where}: expected text, got {type(value).__name__}.")
+    given = {name: value for name, value in record.items() if value is not None or name == "question"}
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise QuestionError(f"{where}: holds half a surrogate pair, which is no character.") from None
-    if needed and not value.strip():
-        raise QuestionError(f"{where}: is blank. Give at least one visible character.")
-    return value.strip()
+        question = SourceQuestion.model_validate({"id": default_id, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = ", ".join(sorted(map(str, record))) or "nothing"
+        wrong = {
+            "missing": f"missing (the record has {keys}).",
+            "string_unicode": "holds half a surrogate pair, which is no character.",
+            "string_too_short": "is blank. Give at least one visible character.",
+        }.get(first["type"], f"expected text, got {type(first['input']).__name__}.")
+        raise QuestionError(f"{where}, field '{first['loc'][0]}': {wrong}") from None
+    return question if question.id else question.model_copy(update={"id": default_id})

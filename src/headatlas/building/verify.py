@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from headatlas.building.agreement import answers_agree
-from headatlas.building.decompose import listed, object_of, version
-from headatlas.building.endpoint import Endpoint, Message
-from headatlas.building.replies import Checked, converse, read_fields, read_function
+from headatlas.building.decompose import listed, version
+from headatlas.building.endpoint import Endpoint, Request
+from headatlas.building.replies import Checked, Text, converse, entry_of, read_entries, schema_of
 from headatlas.building.source import SourceQuestion
 from headatlas.errors import QuestionError
 from headatlas.questions import Step
@@ -54,6 +54,11 @@ class Judgement:
         """Say whether the answer is the same, as `agreement.answers_agree` compares."""
         return answers_agree(self.answer, step.answer)
 
+    def report(self, step: Step) -> dict[str, Any]:
+        """Return what it says, and whether that is what `step` says."""
+        agrees = {"function_agrees": self.confirms_function(step), "answer_agrees": self.confirms_answer(step)}
+        return {"function": self.function, "answer": self.answer, **agrees}
+
 
 def verify(
     endpoint: Endpoint,
@@ -65,46 +70,22 @@ def verify(
     repairs: int,
 ) -> Checked[tuple[Judgement, ...]]:
     """Return the judgement of `model` on each of `steps` (errors: `replies.converse`)."""
-    names = tuple(functions)
-    return converse(
-        endpoint,
-        messages(question, steps, functions),
-        model=model,
-        schema=schema(names),
-        check=lambda rows: read_judgements(rows, len(steps), names),
-        repairs=repairs,
-        about=f"verify {question.id}",
-    )
-
-
-def messages(question: SourceQuestion, steps: tuple[Step, ...], functions: Mapping[str, str]) -> list[Message]:
-    """Return what the judge is told."""
     backwards = dict(reversed(list(functions.items())))
-    numbered = "\n".join(f"{i}. {step.subquestion}" for i, step in enumerate(steps, start=1))
-    return [
-        {"role": "system", "content": _SYSTEM.format(functions=listed(backwards))},
-        {"role": "user", "content": _USER.format(question=question.question, subquestions=numbered)},
-    ]
+    entry = entry_of(tuple(backwards), number=int, answer=Text, function=...)
 
+    def check(rows: list[Any]) -> tuple[Judgement, ...]:
+        if len(rows) != len(steps):
+            raise QuestionError(f'"steps" has {len(rows)} entries; there are {len(steps)} subquestions.')
+        numbered = [{"number": i, **row} if isinstance(row, dict) else row for i, row in enumerate(rows, start=1)]
+        read = read_entries(numbered, entry)
+        for number, judged in enumerate(read, start=1):
+            if judged.number != number:
+                raise QuestionError(f"Entry {number} of steps has number {judged.number}; keep the order.")
+        return tuple(Judgement(judged.function, judged.answer) for judged in read)
 
-def schema(functions: tuple[str, ...]) -> dict[str, Any]:
-    """Return the JSON schema of a reply."""
-    entry = {
-        "number": {"type": "integer"},
-        "answer": {"type": "string"},
-        "function": {"type": "string", "enum": list(reversed(functions))},
-    }
-    return object_of("judgement", entry)
-
-
-def read_judgements(rows: list[Any], n_steps: int, functions: tuple[str, ...]) -> tuple[Judgement, ...]:
-    """Return the judgements in a reply; raise `QuestionError` with the entry and what is wrong with it."""
-    if len(rows) != n_steps:
-        raise QuestionError(f'"steps" has {len(rows)} entries; there are {n_steps} subquestions.')
-    judgements = []
-    for number, row in enumerate(rows, start=1):
-        if isinstance(row, dict) and str(row.get("number", number)) != str(number):
-            raise QuestionError(f"Entry {number} of steps has number {row['number']}; keep the order.")
-        read = read_fields(row, number, ("answer", "function"))
-        judgements.append(Judgement(read_function(read["function"], number, functions), read["answer"]))
-    return tuple(judgements)
+    system = _SYSTEM.format(functions=listed(backwards))
+    subquestions = "\n".join(f"{i}. {step.subquestion}" for i, step in enumerate(steps, start=1))
+    user = _USER.format(question=question.question, subquestions=subquestions)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    request = Request(model, messages, schema_of(entry, "judgement"), f"verify {question.id}")
+    return converse(endpoint, request, check, repairs=repairs)
