@@ -95,7 +95,7 @@ def test_the_error_of_false_alarms_is_in_the_interval():
         named[0, 0, :, 0, 0] = np.where(label == 0, 0, np.where(rng.random(60) < 0.3, 0, label))
         samples = _samples(activations, list(F), label, orders, [np.arange(60) // 3 % 5], named, np.zeros((1, 5, 1, 1)))
         found = stats.reduce(samples.drop_vars("null"), F, sign="positive", n_boot=400, seed=seed).isel(function=0)
-        hits.append(float(found["ci_low"]) <= 0.7 <= float(found["ci_high"]))
+        hits.append(found["ci_low"].item() <= 0.7 <= found["ci_high"].item())
     assert 0.88 <= np.mean(hits) <= 1
 
 
