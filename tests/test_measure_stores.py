@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.errors import InputError, StoreError
-from headatlas.methods.ablation import Ablation, AblationZero
+from headatlas.methods.ablation import Ablation
 from headatlas.methods.base import FittedMethod
 from headatlas.models.head_model import HeadModel
 from headatlas.models.load import load_model
@@ -39,3 +38,41 @@ def test_two_stores_in_one_folder_do_not_touch_one_another(model, questions, tmp
     monkeypatch.setattr(HeadModel, "capture", lambda self, prompts: pytest.fail("captured again"))
     monkeypatch.setattr(Ablation, "rows", lambda self, *_, **__: pytest.fail("swept again"))
     xr.testing.assert_equal(measure(model, questions, methods=["ablation"], store=first), atlas)
+
+
+@dataclass(frozen=True)
+class Own(FittedMethod):
+    """A method of the user's: its arrays have names that no other method's have."""
+
+    name: ClassVar[str] = "own"
+    label: ClassVar[str] = "nothing"
+
+    def fits(self, prompts, *, seed):
+        return [(p.function, p.group) for p in prompts]
+
+    def arrays(self, model):
+        return {"mine": {"layer": model.n_layers, "head": model.n_heads}, "how_long": {"value": 1}}
+
+    def fit(self, model, one):
+        return {"mine": np.full((model.n_layers, model.n_heads), 0.5), "how_long": np.ones(1)}
+
+    def samples(self, rows, fits):
+        coords = {"function": ("sample", [f for f, _ in fits]), "group": ("sample", [g for _, g in fits])}
+        return xr.Dataset({"importance": (("sample", "layer", "head"), rows["mine"].astype(np.float32))}, coords=coords)
+
+
+def test_a_fitted_method_with_arrays_of_its_own_goes_on_after_a_stop(model, questions, tmp_path, monkeypatch):
+    asked, fit = [], Own.fit
+
+    def stopping(self, model, one):
+        asked.append(one)
+        if len(asked) == 5:
+            raise KeyboardInterrupt
+        return fit(self, model, one)
+
+    monkeypatch.setattr(Own, "fit", stopping)
+    run = {"methods": [Own()], "store": tmp_path / "stores"}
+    with pytest.raises(KeyboardInterrupt):
+        measure(model, questions, **run)
+    measure(model, questions, **run)
+    assert len(asked) == 19 and asked[4] == asked[5], "of 18 fits the one that was stopped is made again"

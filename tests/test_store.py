@@ -305,5 +305,16 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     with pytest.raises(StoreError, match="is a file, not a store"):
         open_store(tmp_path / "thesis.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / "other.zarr").mkdir()  # another library's
+    (tmp_path / "other.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    with open_store(tmp_path / "s") as store:
+        fill(store)
+    (tmp_path / "s" / "notes.md").write_text("mine")
+    for name, what in (("other.zarr", r"zarr\.json"), ("s", r"notes\.md")):
+        before = contents(tmp_path / name)
+        for attempt in (lambda name=name: open_store(tmp_path / name), lambda name=name: discard(tmp_path / name)):
+            with pytest.raises(StoreError, match=rf"is no store: it holds {what}\. Give another folder"):
+                attempt()
+        assert contents(tmp_path / name) == before
     discard(tmp_path / "absent")
     assert not (tmp_path / "absent").exists()
