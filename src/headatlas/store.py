@@ -13,16 +13,16 @@ It knows arrays and a key; it does not know what a model or a prompt is.
 """
 
 import errno
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from headatlas._files import write_text
@@ -93,7 +93,7 @@ class Store:
                     self._create(key, chunk or ROWS)
             self._open(key)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def _create(self, key: dict[str, Any], chunk: int) -> None:
@@ -208,7 +208,7 @@ class Store:
 
     def close(self) -> None:
         """Release the lock; rows that fill no chunk are dropped (a resumed run makes them again)."""
-        self._lock.close()
+        self._lock.release()
 
 
 def discard(path: Path) -> None:
@@ -225,7 +225,10 @@ def discard(path: Path) -> None:
         return
     _refuse_strangers(path)
     with _locked(path), _disk(path):
-        shutil.rmtree(path)
+        _empty(path)
+    with suppress(OSError):  # another run may have begun one here; an open lock file can't be deleted on Windows
+        (path / "lock").unlink(missing_ok=True)
+        path.rmdir()
 
 
 _PARTS = ("zarr.json", "done", "ready", "lock")
@@ -255,16 +258,15 @@ def _own_arrays(path: Path) -> list[str] | None:
     return None
 
 
-def _locked(path: Path) -> IO[str]:
-    """Return the store's lock file, locked until it is closed or the process ends."""
+def _locked(path: Path) -> FileLock:
+    """Return the store's lock, held until it is released or the process ends."""
+    lock = FileLock(path / "lock", timeout=0, thread_local=False)
     with _disk(path):
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / "lock", "w")  # noqa: SIM115  (held until close)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise RunError(f"Another run is writing to {path}. Wait for it, or give another --out.") from None
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(f"Another run is writing to {path}. Wait for it, or give another --out.") from None
     return lock
 
 
