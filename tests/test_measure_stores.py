@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from headatlas.errors import InputError
 from headatlas.methods.ablation import Ablation
 from headatlas.methods.base import FittedMethod
+from headatlas.methods.gates import HeadGating
+from headatlas.methods.linear_probe import LinearProbe
+from headatlas.methods.probe import Probe
 from headatlas.models.head_model import HeadModel
 from headatlas.models.load import load_model
 from headatlas.pipeline import measure
@@ -76,3 +80,20 @@ def test_a_fitted_method_with_arrays_of_its_own_goes_on_after_a_stop(model, ques
         measure(model, questions, **run)
     measure(model, questions, **run)
     assert len(asked) == 19 and asked[4] == asked[5], "of 18 fits the one that was stopped is made again"
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "message"),
+    [
+        *((kind, {"folds": 2}, "2 folds leave too little to train on. Give folds=3 or more")
+          for kind in (Probe, LinearProbe, HeadGating)),
+        (Probe, {"batch_size": 0}, "batch_size of 1 or more"),
+        (Probe, {"patience": -1}, "patience of 0 or more"),
+        (Probe, {"learning_rate": 0.0}, "A learning rate of 0.0 trains nothing"),
+        (Probe, {"validation": 1.0}, "A validation part of 1.0 is no share"),
+    ],
+)  # fmt: skip
+def test_wrong_parameters_are_refused_before_the_model_runs(model, questions, monkeypatch, method, wrong, message):
+    monkeypatch.setattr(HeadModel, "capture", lambda self, prompts: pytest.fail("the model was run"))
+    with pytest.raises(InputError, match=message):
+        measure(model, questions, methods=[method(**wrong)])
