@@ -443,6 +443,7 @@ def test_figure(copy, tmp_path):
         ("--sign both", "both"),
         ("--scale page", "page"),
         ("--format doc", "Can't save a figure as 'doc'"),
+        ("--figure method_agreement --method x", "Figure 'method_agreement' has no --method. Leave it out."),
     ],
 )
 def test_bad_figure_options(copy, options, message):

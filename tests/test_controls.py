@@ -63,7 +63,7 @@ def test_one_function_and_too_few_folds_are_refused():
     function, group = questions(30)
     with pytest.raises(InputError, match="one function"):
         grouped_folds(np.full(90, "a"), group, folds=5, seed=0)
-    with pytest.raises(InputError, match="--folds 3"):
+    with pytest.raises(InputError, match="folds=3"):
         grouped_folds(function, group, folds=2, seed=0)
 
 

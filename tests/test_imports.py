@@ -92,6 +92,7 @@ def test_there_are_no_cycles():
         ("typer", {"cli", "cli_questions", "_terminal"}),
         ("rich", {"cli", "cli_questions", "_terminal"}),
         ("zarr", {"store"}),
+        ("filelock", {"store"}),
         ("transformers", {"models"}),
         ("torch", {"models", "methods"}),
         ("pydantic", {"questions", "building"}),

@@ -297,6 +297,19 @@ def test_two_processes_never_write_at_once(tmp_path):
         assert store.complete
 
 
+def test_a_lock_left_by_a_killed_process_does_not_block(tmp_path):
+    with start_writer(tmp_path / "s") as process:
+        while not (tmp_path / "s" / "ready").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    (tmp_path / "s" / "lock").touch()
+    with open_store(tmp_path / "s", 150) as store:
+        fill(store)
+        assert store.complete
+    discard(tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     for attempt in (lambda: open_store(tmp_path), lambda: discard(tmp_path)):
@@ -305,5 +318,16 @@ def test_a_folder_that_is_no_store_is_left_alone(tmp_path):
     with pytest.raises(StoreError, match="is a file, not a store"):
         open_store(tmp_path / "thesis.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    (tmp_path / "other.zarr").mkdir()  # another library's
+    (tmp_path / "other.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    with open_store(tmp_path / "s") as store:
+        fill(store)
+    (tmp_path / "s" / "notes.md").write_text("mine")
+    for name, what in (("other.zarr", r"zarr\.json"), ("s", r"notes\.md")):
+        before = contents(tmp_path / name)
+        for attempt in (lambda name=name: open_store(tmp_path / name), lambda name=name: discard(tmp_path / name)):
+            with pytest.raises(StoreError, match=rf"is no store: it holds {what}\. Give another folder"):
+                attempt()
+        assert contents(tmp_path / name) == before
     discard(tmp_path / "absent")
     assert not (tmp_path / "absent").exists()

@@ -31,7 +31,7 @@ from headatlas._terminal import (
     say,
 )
 from headatlas.cli_questions import questions_app
-from headatlas.errors import HeadatlasError
+from headatlas.errors import HeadatlasError, InputError
 
 app = typer.Typer(
     name="headatlas",

@@ -84,6 +84,12 @@ def check_functions(function: np.ndarray, group: np.ndarray) -> dict[str, int]:
     return dict(counts)
 
 
+def check_folds(folds: int) -> None:
+    """Raise `InputError` for fewer folds than `grouped_folds` makes."""
+    if folds < FEWEST_FOLDS:
+        raise InputError(f"{folds} folds leave too little to train on. Give folds={FEWEST_FOLDS} or more.")
+
+
 def grouped_folds(function: np.ndarray, group: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
     """Return a fold number for every item: groups stay whole, functions are spread evenly.
 
@@ -111,8 +117,7 @@ def grouped_folds(function: np.ndarray, group: np.ndarray, *, folds: int, seed: 
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    if folds < FEWEST_FOLDS:
-        raise InputError(f"{folds} folds leave too little to train on. Give --folds {FEWEST_FOLDS} or more.")
+    check_folds(folds)
     folds = min(folds, *check_functions(function, group).values())
     fold = np.zeros(len(function), dtype=np.int64)
     # The order in which items come must not decide who shares a fold: sort, deal, put back.
@@ -124,7 +129,7 @@ def grouped_folds(function: np.ndarray, group: np.ndarray, *, folds: int, seed: 
             fold[order[held_out]] = number
         if all(len(set(fold[function == f])) > 1 for f in set(function.tolist())):
             return fold
-    raise InputError(f"No way found to spread every function over {folds} folds. Give more questions or fewer --folds.")
+    raise InputError(f"No way found to spread every function over {folds} folds. Give more questions or fewer folds.")
 
 
 def text_baseline(

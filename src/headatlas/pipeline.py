@@ -69,7 +69,8 @@ def measure(
     seed
         The one seed; each method's own is drawn from it and the method's name.
     store
-        Folder for the activations, so that a killed run continues; None keeps them in a temporary folder.
+        Folder for the activations (``activations.zarr``) and each method's rows (``ablation.zarr``), so that a killed
+        run continues; all that is written is in it. None keeps them in a temporary folder.
     report
         Called with (stage, done, total).
 
@@ -165,7 +166,7 @@ def execute(
     """Carry out a plan: capture, controls, methods, statistics; return the atlas (see `measure`)."""
     report = report or (lambda stage, done, total: None)
     prompts, seed = planned.prompts, planned.seed
-    captured = capture(model, prompts, key=planned.capture_key, store=store, report=report)
+    captured = capture(model, prompts, key=planned.capture_key, store=_inside(store, "activations"), report=report)
 
     report("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
@@ -196,14 +197,14 @@ def _samples(
     store: str | Path | None,
     report: Report,
 ) -> xr.Dataset:
-    """Run one method; what it takes of the model streams into a store of its own beside `store`."""
-    beside = None if store is None else Path(store).with_name(f"{method.name}.zarr")
+    """Run one method; what it takes of the model streams into a store of its own in the folder `store`."""
+    own = _inside(store, method.name)
     prompts, key = planned.prompts, planned.capture_key
     if isinstance(method, ModelMethod):
-        rows = effects(model, method, prompts, activations, key=key, seed=seed, store=beside, report=report)
+        rows = effects(model, method, prompts, activations, key=key, seed=seed, store=own, report=report)
         return method.samples(rows, prompts, activations)
     if isinstance(method, FittedMethod):
-        return fitted(model, method, prompts, key=key, seed=seed, store=beside, report=report)
+        return fitted(model, method, prompts, key=key, seed=seed, store=own, report=report)
     report(method.name, 0, 1)
     samples = method(model, prompts, activations, seed=seed)
     report(method.name, 1, 1)
@@ -226,6 +227,11 @@ def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed
     for method in chosen:
         method.check(prompts)
     return chosen
+
+
+def _inside(folder: str | Path | None, name: str) -> Path | None:
+    """Return the store called `name` in a run's folder of stores."""
+    return None if folder is None else Path(folder) / f"{name}.zarr"
 
 
 def _seed_of(seed: int, name: str) -> int:

@@ -26,7 +26,6 @@ from headatlas.store import discard
 from headatlas.streams import Report
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
-STORE = "activations.zarr"
 
 
 def map_model(
@@ -73,7 +72,7 @@ def map_model(
             for left in sorted(out.glob("*.zarr")):
                 discard(left)
         write_text(out / "run.json", json.dumps(record, indent=2))
-        atlas = execute(model, planned, store=out / STORE, report=report)
+        atlas = execute(model, planned, store=out, report=report)
         save_atlas(atlas, out / "atlas.nc")
         record["seconds"] = round(time.time() - started, 1)
     else:

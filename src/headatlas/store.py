@@ -3,31 +3,37 @@
 1. A store is a Zarr group of arrays with one row a prompt (pooled z and scores, or a method's effects) or one a fit,
    and a ``done`` mark for every chunk of rows. Rows are written a whole chunk at a time, the mark after them; both
    writes are atomic (Zarr replaces files) and carry a CRC-32C.
-2. The store's attributes say what run it belongs to (`key`). A store with another key is refused, never
+2. The store's attributes say that it is one of these (`MARK`) and name its arrays; ``ready`` repeats it. A folder that
+   says no such thing, or holds anything else, is left alone.
+3. They also say what run it belongs to (`key`). A store with another key is refused, never
    reused; the same key continues after the last marked chunk.
-3. `Store.read` gives the rows back only when every chunk is marked.
+4. `Store.read` gives the rows back only when every chunk is marked.
 
 It knows arrays and a key; it does not know what a model or a prompt is.
 """
 
 import errno
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import zarr
+from filelock import FileLock, Timeout
 from zarr.codecs import BloscCodec, Crc32cCodec
 
+from headatlas._files import write_text
 from headatlas.errors import RunError, StoreError
 
 SCORES = ("logprob", "foil_logprob", "right")
 """What is kept of each prompt beside z: mean log-probability of a token of the reference answer and of the
 foil (NaN without one), and whether the model's own answer is the reference."""
+
+MARK = "headatlas rows"
+"""The attribute by which a store knows itself: the names of its arrays."""
 
 Rows = Mapping[str, np.ndarray]
 """Array name -> rows, (row, *shape)."""
@@ -87,11 +93,12 @@ class Store:
                     self._create(key, chunk or ROWS)
             self._open(key)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def _create(self, key: dict[str, Any], chunk: int) -> None:
-        group = zarr.create_group(self.path, attributes={"key": json.dumps(key, sort_keys=True)})
+        mark = {MARK: list(self.arrays)}
+        group = zarr.create_group(self.path, attributes={**mark, "key": json.dumps(key, sort_keys=True)})
         codecs: dict[str, Any] = {"compressors": [BloscCodec(cname="zstd", clevel=1), Crc32cCodec()]}
         rows = min(chunk, self.n)
         for name, dims in self.arrays.items():
@@ -105,7 +112,7 @@ class Store:
                 **codecs,
             )
         group.create_array("done", shape=(-(-self.n // rows),), chunks=(1,), dtype="bool", fill_value=False, **codecs)
-        (self.path / "ready").touch()
+        write_text(self.path / "ready", json.dumps(mark))
 
     def _open(self, key: dict[str, Any]) -> None:
         try:
@@ -201,7 +208,7 @@ class Store:
 
     def close(self) -> None:
         """Release the lock; rows that fill no chunk are dropped (a resumed run makes them again)."""
-        self._lock.close()
+        self._lock.release()
 
 
 def discard(path: Path) -> None:
@@ -218,32 +225,48 @@ def discard(path: Path) -> None:
         return
     _refuse_strangers(path)
     with _locked(path), _disk(path):
-        shutil.rmtree(path)
+        _empty(path)
+    with suppress(OSError):  # another run may have begun one here; an open lock file can't be deleted on Windows
+        (path / "lock").unlink(missing_ok=True)
+        path.rmdir()
 
 
-_PARTS = ("zarr.json", "z", "scores", "effects", "gates", "losses", "done", "ready", "lock")
+_PARTS = ("zarr.json", "done", "ready", "lock")
+"""What every store holds beside its arrays."""
 
 
 def _refuse_strangers(path: Path) -> None:
     """Raise if `path` is no store: what is in it is not ours to delete."""
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path} is a file, not a store. Give another folder.")
-    strangers = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
-    strangers = [name for name in strangers if name not in _PARTS and not name.endswith(".partial")]
+    found = sorted(p.name for p in path.iterdir()) if path.is_dir() else []
+    found = [name for name in found if name != "lock" and not name.endswith(".partial")]
+    own = _own_arrays(path)
+    strangers = [name for name in found if own is None or name not in (*_PARTS, *own)]
     if strangers:
         raise StoreError(f"{path} is no store: it holds {strangers[0]}. Give another folder.")
 
 
-def _locked(path: Path) -> IO[str]:
-    """Return the store's lock file, locked until it is closed or the process ends."""
+def _own_arrays(path: Path) -> list[str] | None:
+    """Return the names of the arrays that a store says it holds; None if it does not say that it is a store."""
+    for file in ("zarr.json", "ready"):  # either may be damaged, or not yet be there
+        try:
+            said = json.loads((path / file).read_text(encoding="utf-8"))
+            return [str(name) for name in (said["attributes"] if file == "zarr.json" else said)[MARK]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def _locked(path: Path) -> FileLock:
+    """Return the store's lock, held until it is released or the process ends."""
+    lock = FileLock(path / "lock", timeout=0, thread_local=False)
     with _disk(path):
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / "lock", "w")  # noqa: SIM115  (held until close)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise RunError(f"Another run is writing to {path}. Wait for it, or give another --out.") from None
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(f"Another run is writing to {path}. Wait for it, or give another --out.") from None
     return lock
 
 

@@ -46,7 +46,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
-from headatlas.controls import grouped_folds
+from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import check_answers
 from headatlas.methods.base import Activations, FittedMethod, ModelMethod, Sign, methods
@@ -133,6 +133,7 @@ class HeadGating(FittedMethod):
                 f"Head gating pulls gates up and down: strength ({self.strength}) and rate ({self.rate}) must be "
                 "above 0."
             )
+        check_folds(self.folds)
 
     def check(self, prompts: "Sequence[Prompt]") -> None:
         """Raise `InputError` for answers without tokens."""

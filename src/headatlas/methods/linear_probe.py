@@ -33,7 +33,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from headatlas.controls import grouped_folds
+from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import Activations, Method, Sign, methods
 from headatlas.methods.probe import side_by_side
@@ -80,6 +80,7 @@ class LinearProbe(Method):
             raise InputError("A linear probe needs refits of 1 or more and shuffles of 2 or more.")
         if not self.penalties or min(self.penalties) <= 0:
             raise InputError(f"Ridge penalties must be above 0, got {self.penalties}.")
+        check_folds(self.folds)
 
     def __call__(
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int

@@ -33,7 +33,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from headatlas.controls import grouped_folds
+from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import Activations, Method, Sign, methods
 
@@ -264,6 +264,13 @@ class Probe(Method):
             raise InputError(f"Unknown precision '{self.precision}'. Known: auto, float32, bfloat16.")
         if self.refits < 1 or self.null_refits < 0 or (self.epochs is not None and self.epochs < 1):
             raise InputError("A probe needs refits and epochs of 1 or more, and null_refits of 0 or more.")
+        if (self.batch_size is not None and self.batch_size < 1) or self.patience < 0:
+            raise InputError("A probe needs batch_size of 1 or more, and patience of 0 or more.")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise InputError(f"A learning rate of {self.learning_rate} trains nothing. Give one above 0, e.g. 5e-4.")
+        if not 0 < self.validation < 1:
+            raise InputError(f"A validation part of {self.validation} is no share. Give one between 0 and 1, e.g. 0.1.")
+        check_folds(self.folds)
 
     def __call__(
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int

@@ -307,7 +307,7 @@ def _points(layers: int, steps: int, most: int, *, mixed: bool) -> Iterator[dict
             yield dict(chunk)
 
 
-def by_prompt(values: Float[Tensor, "token *rest"], answers: Answers) -> Float[Tensor, "prompt *rest"]:
+def by_prompt(values: Float[Tensor, " token *rest"], answers: Answers) -> Float[Tensor, " prompt *rest"]:
     """Sum over each prompt's answer positions, in float64 on the CPU."""
     total = torch.zeros(len(answers.prompts), *values.shape[1:], dtype=torch.float64)
     return total.index_add_(0, answers.owner.cpu(), values.double().cpu())
