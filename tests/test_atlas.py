@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.atlas import attribute, check_atlas, load_atlas, save_atlas, unable_functions
+from headatlas.atlas import as_atlas, attribute, check_atlas, load_atlas, save_atlas, unable_functions
 from headatlas.errors import AtlasError, RunError
 
 
@@ -36,9 +36,9 @@ def test_what_is_saved_is_loaded(tmp_path):
     atlas = make()
     assert save_atlas(atlas, tmp_path / "new" / "atlas.nc") == tmp_path / "new" / "atlas.nc"
     loaded = load_atlas(tmp_path / "new" / "atlas.nc")
-    xr.testing.assert_equal(loaded, atlas)
-    assert loaded["importance"].dtype == np.float32
-    assert loaded["importance"].attrs == {"long_name": "mean importance"}
+    xr.testing.assert_equal(loaded, as_atlas(atlas))
+    assert loaded["probe/importance"].dtype == np.float32
+    assert loaded["probe"]["importance"].attrs == {"long_name": "mean importance"}
     assert attribute(loaded, "model") == {"name": "tiny", "layers": 4}
     assert attribute(loaded, "methods") == ["probe"]
     assert attribute(loaded, "seed") == 3
@@ -47,6 +47,25 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["atlas.nc"]
     save_atlas(loaded, tmp_path / "again.nc")
     xr.testing.assert_identical(load_atlas(tmp_path / "again.nc"), loaded)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_earlier_schemas_load_as_trees(tmp_path, version):
+    """They are flat: a dimension method, padded with NaN where a method had no numbers."""
+    flat = xr.concat([make(), make().assign_coords(method=["ablation"])], "method", data_vars="minimal")
+    flat["importance"] = flat["importance"].copy()
+    flat["kl"] = flat["importance"].where(flat["method"] == "ablation")
+    flat.attrs["notes"] = '{"ablation": {"replaced_by": "zero"}}'
+    marked = flat.assign_attrs(complete=1, schema_version=version)
+    marked.to_netcdf(tmp_path / "atlas.nc", engine="h5netcdf")
+    loaded = load_atlas(tmp_path)
+    assert list(loaded.children) == ["probe", "ablation"]
+    np.testing.assert_array_equal(loaded["ablation/importance"], flat["importance"][1])
+    assert "kl" in loaded["ablation"] and "kl" not in loaded["probe"], "no padding"
+    assert loaded["probe"].attrs["sign"] == "absolute" and loaded["ablation"].attrs["sign"] == "signed"
+    assert loaded["ablation"].attrs["ablates"] and not loaded["probe"].attrs["ablates"]
+    assert "replaced_by" in loaded["ablation"].attrs["notes"]
+    assert loaded["n_items"].values.tolist() == [30, 40]
 
 
 def test_functions_that_the_model_does_not_do_are_named_from_one_variable(tmp_path):
@@ -64,8 +83,8 @@ def test_any_program_that_reads_netcdf_can_open_it(tmp_path):
 
     save_atlas(make(), tmp_path / "atlas.nc")
     with h5py.File(tmp_path / "atlas.nc") as file:
-        assert file["importance"].shape == (1, 2, 4, 3)
-        assert [d.keys()[0] for d in file["importance"].dims if d.keys()][:2] == ["method", "function"]
+        assert file["probe/importance"].shape == (2, 4, 3)
+        assert [d.keys()[0] for d in file["probe/importance"].dims if d.keys()][:1] == ["function"]
 
 
 @contextmanager
@@ -111,7 +130,7 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="No space left on device"):
         save_atlas(make(1.0), path)
     monkeypatch.undo()
-    xr.testing.assert_equal(load_atlas(path), make())
+    xr.testing.assert_equal(load_atlas(path), as_atlas(make()))
 
 
 KILLED = """
@@ -131,7 +150,7 @@ def test_a_killed_write_keeps_the_old_file(tmp_path):
     assert ended.returncode == -signal.SIGKILL
     assert path.read_bytes() == before
     save_atlas(make(5.0), path)
-    xr.testing.assert_equal(load_atlas(path), make(5.0))
+    xr.testing.assert_equal(load_atlas(path), as_atlas(make(5.0)))
 
 
 def test_a_folder_that_can_not_be_written(tmp_path):
@@ -167,10 +186,10 @@ def test_another_kind_of_file(tmp_path):
     [
         ({"schema_version": 2}, r"has no completion mark: its run did not end.*Run headatlas map again"),
         ({"schema_version": 2, "complete": 0}, "has no completion mark"),
-        ({"complete": 1}, "has schema version None, this headatlas reads 2"),
+        ({"complete": 1}, "has schema version None, this headatlas reads 1 to 3"),
         (
-            {"complete": 1, "schema_version": 1},
-            r"version 1, this headatlas reads 2\. Run headatlas map again",
+            {"complete": 1, "schema_version": 4},
+            r"version 4, this headatlas reads 1 to 3\. Run headatlas map again",
         ),
     ],
 )

@@ -131,8 +131,8 @@ def test_map_writes_all_that_is_promised(finished, questions):
     assert record["questions"] == "few"
     assert record["key"]["seed"] == 0 and record["key"]["model"] == "tiny"
     atlas = load_atlas(folder / "atlas.nc")
-    assert dict(atlas["importance"].sizes) == {"method": 2, "function": 3, "layer": 3, "head": 4}
-    assert atlas["method"].values.tolist() == ["probe", "ablation"]
+    assert dict(atlas["ablation"]["importance"].sizes) == {"function": 3, "layer": 3, "head": 4}
+    assert list(atlas.children) == ["probe", "ablation"]
     assert atlas["function"].values.tolist() == ["retrieval", "inference", "math_calculation"]
     assert (folder / "findings.md").read_text().startswith("#")
     assert json.loads((folder / "findings.json").read_text())
@@ -191,7 +191,7 @@ def test_out_defaults_to_the_models_name(tiny, questions, tmp_path, monkeypatch)
     code, out, err = run("map", "-m", tiny, "-q", questions, "--method", "linear_probe", "--limit", 4)
     assert code == 0, err
     assert out.splitlines()[0] == "atlas-tiny/atlas.nc"
-    assert load_atlas("atlas-tiny/atlas.nc")["method"].values.tolist() == ["linear_probe"]
+    assert list(load_atlas("atlas-tiny/atlas.nc").children) == ["linear_probe"]
 
 
 SLOW = """

@@ -43,11 +43,11 @@ def test_generated_answers_are_pooled_at_their_own_tokens(smollm, questions):
         smollm, questions, methods=[Probe(refits=1, null_refits=1, epochs=1)], answers="generated", seed=3
     )
     assert atlas.attrs["template"].find('"generated"') > 0
-    assert atlas["importance"].shape == (1, 8, 30, 9)
+    assert atlas["probe"]["importance"].shape == (8, 30, 9)
     reference = ha.measure(smollm, questions, methods=[Probe(refits=1, null_refits=1, epochs=1)], seed=3)
     # the reference answers and foils are scored alike; what is pooled is not the same
     np.testing.assert_allclose(atlas["answer_logprob"], reference["answer_logprob"], atol=1e-4)
-    assert not np.allclose(atlas["importance"], reference["importance"])
+    assert not np.allclose(atlas["probe"]["importance"], reference["probe"]["importance"])
 
 
 def test_a_notebook_shows_the_atlas(smollm, questions):

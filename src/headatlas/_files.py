@@ -43,8 +43,8 @@ def write_text(path: str | Path, text: str) -> Path:
     return Path(path)
 
 
-def write_netcdf(path: str | Path, dataset: "xr.Dataset") -> Path:
-    """Write `dataset` to `path` as NetCDF atomically; raises `RunError` as `atomic` does."""
+def write_netcdf(path: str | Path, dataset: "xr.Dataset | xr.DataTree") -> Path:
+    """Write a Dataset or a tree of them to `path` as NetCDF atomically; raises `RunError` as `atomic` does."""
     # Made in memory: on a full disk the HDF5 library leaves a broken handle that crashes the process.
     content = dataset.to_netcdf(engine="h5netcdf")
     with atomic(path) as partial:

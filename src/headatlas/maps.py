@@ -1,7 +1,7 @@
 """Numbers about the maps of one method: mass, bands of layers, concentration, regions, likeness.
 
-1. `Maps` takes one method out of an atlas: values by function, layer and head, the sign they are read with
-   (`method_sign`), and their mass: the positive part for "positive", |value| for "absolute" and "signed".
+1. `Maps` takes one method out of an atlas: values by function, layer and head, the sign they are read with (the
+   method's own attribute), and their mass: the positive part for "positive", |value| for "absolute" and "signed".
 2. `band` finds the run of neighbouring layers that holds the most mass beyond its even share. A constant
    background moves no such band, and a permutation of the heads over the map says whether chance gives one.
 3. `heads_for_half` and `gini` say how concentrated a map is; `quadrants` where its top heads lie.
@@ -15,7 +15,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -23,9 +22,9 @@ from jaxtyping import Float
 from scipy.stats import hypergeom, rankdata
 
 from headatlas._registry import suggest
-from headatlas.atlas import attribute, check_atlas
+from headatlas.atlas import as_atlas, pick_methods
+from headatlas.atlas.variables import SIGN
 from headatlas.errors import AtlasError, InputError
-from headatlas.methods.base import methods
 from headatlas.questions import order_functions
 from headatlas.stats.sign import SIGNS, Sign, mass, ranked
 
@@ -82,18 +81,6 @@ class Maps:
         return f"L{self.layers[layer]}H{self.heads[head]}"
 
 
-def pick_methods(atlas: xr.Dataset, method: str | None) -> tuple[str, ...]:
-    """Return the atlas's methods, or just `method`; raise `InputError` if the atlas has no such method."""
-    names = tuple(str(m) for m in np.atleast_1d(atlas["method"].values))
-    if not names:
-        raise AtlasError("This atlas holds no method: importance is empty along 'method'.")
-    if method is None:
-        return names
-    if method not in names:
-        raise InputError(f"This atlas has no method '{method}'.{suggest(method, list(names))}")
-    return (method,)
-
-
 def pick_functions(atlas: xr.Dataset, functions: Iterable[str] | None) -> tuple[str, ...]:
     """Return the atlas's functions in the figure's order, or `functions` as given, each of them checked."""
     known = tuple(str(f) for f in np.atleast_1d(atlas["function"].values))
@@ -108,39 +95,25 @@ def pick_functions(atlas: xr.Dataset, functions: Iterable[str] | None) -> tuple[
     return chosen
 
 
-def method_sign(atlas: xr.Dataset, method: str) -> Sign:
-    """Return how a method's values are read.
-
-    The registered method's own ``default_sign``; else the atlas's attribute ``default_sign`` (a sign, or
-    {method: sign}); else "signed" if the method has negative values and "positive" if it has none.
-    """
-    if method in methods:
-        return methods.get(method).default_sign
-    kept: Any = attribute(atlas, "default_sign")
-    kept = kept.get(method) if isinstance(kept, dict) else kept
-    for sign in SIGNS:
-        if kept == sign:
-            return sign
-    return "signed" if bool((atlas["importance"].sel({"method": method}) < 0).any()) else "positive"
-
-
 def take_maps(
-    atlas: xr.Dataset, method: str, *, sign: str | None = None, functions: Iterable[str] | None = None
+    atlas: xr.DataTree | xr.Dataset, method: str, *, sign: str | None = None, functions: Iterable[str] | None = None
 ) -> Maps:
     """Return one method's maps, checked: every dimension non-empty, labels known, values finite."""
-    check_atlas(atlas)
+    atlas = as_atlas(atlas)
     pick_methods(atlas, method)
-    chosen = pick_functions(atlas, functions)
+    part = atlas[method].to_dataset()
+    chosen = pick_functions(part, functions)
     known = [s for s in SIGNS if s == sign]
     if sign is not None and not known:
         raise InputError(f"Unknown sign '{sign}'.{suggest(str(sign), list(SIGNS))}")
-    array = atlas["importance"].sel({"method": method}).transpose("function", "layer", "head")
-    rows = [[str(f) for f in np.atleast_1d(atlas["function"].values)].index(f) for f in chosen]
+    array = part["importance"].transpose("function", "layer", "head")
+    rows = [[str(f) for f in np.atleast_1d(part["function"].values)].index(f) for f in chosen]
     values = array.values[rows].astype(np.float64)
     if values.size == 0:
         raise AtlasError(f"This atlas holds no head: importance has sizes {dict(array.sizes)}.")
-    layers, heads = (_numbers(atlas, dim) for dim in ("layer", "head"))
-    return Maps(method, known[0] if known else method_sign(atlas, method), chosen, values, layers, heads)
+    layers, heads = (_numbers(part, dim) for dim in ("layer", "head"))
+    own: Sign = next((s for s in SIGNS if s == part.attrs.get(SIGN)), "signed")
+    return Maps(method, known[0] if known else own, chosen, values, layers, heads)
 
 
 def _numbers(atlas: xr.Dataset, dim: str) -> tuple[int, ...]:

@@ -4,7 +4,7 @@
 2. One pass over the model fills the store with pooled z and the answers' log-probabilities (`capture`).
 3. Classifiers that see only the surface of the questions are the controls of every probe.
 4. Each method turns prompts and activations into samples of importance; `stats.reduce` makes them a map.
-5. The maps, the controls and the provenance are one Dataset: the atlas.
+5. The maps, the controls and the provenance are one tree: the atlas.
 
 It does not know what is drawn or written from the atlas, nor how the command line was typed.
 """
@@ -25,7 +25,9 @@ import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
 from headatlas import stats
-from headatlas.atlas import CHANCE, check_atlas
+from headatlas.atlas import CHANCE, check_atlas, described
+from headatlas.atlas.tree import SAMPLES
+from headatlas.atlas.variables import ABLATES, HEADS, INTERVAL, KIND, LABEL, LABELS, SIGN
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations, FittedMethod, Method, ModelMethod
@@ -51,7 +53,7 @@ def measure(
     seed: int = 0,
     store: str | Path | None = None,
     report: Report | None = None,
-) -> xr.Dataset:
+) -> xr.DataTree:
     """Map which heads of `model` carry which function of `questions`.
 
     Parameters
@@ -76,8 +78,8 @@ def measure(
 
     Returns
     -------
-    xarray.Dataset
-        The atlas; see `atlas.SCHEMA`.
+    xarray.DataTree
+        The atlas: one child a method (see `atlas.tree`; its variables: `atlas.variables`).
 
     Raises
     ------
@@ -162,7 +164,7 @@ def plan(
 
 def execute(
     model: HeadModel, planned: Plan, *, store: str | Path | None = None, report: Report | None = None
-) -> xr.Dataset:
+) -> xr.DataTree:
     """Carry out a plan: capture, controls, methods, statistics; return the atlas (see `measure`)."""
     report = report or (lambda stage, done, total: None)
     prompts, seed = planned.prompts, planned.seed
@@ -171,20 +173,23 @@ def execute(
     report("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
     report("controls", 1, 1)
-    maps, notes = [], {}
+    root = _item_statistics(captured, prompts, seed).merge(
+        _control_statistics(controls, captured.activations, seed), join="exact"
+    )
+    nodes: dict[str, xr.Dataset] = {}
     for method in planned.methods:
         own = _seed_of(seed, method.name)
         samples = _samples(model, method, planned, captured.activations, seed=own, store=store, report=report)
-        maps.append(_map(samples, method, captured.activations.functions, controls, seed))
-        notes[method.name] = samples.attrs
-    atlas = xr.concat(maps, "method", combine_attrs="drop", data_vars="all")
-    drawn = {m.name: atlas["importance"].sel({"method": m.name}) for m in planned.methods}
-    atlas = atlas.merge(stats.agreement(drawn, {m.name: m.default_sign for m in planned.methods}))
-    atlas = atlas.merge(_item_statistics(captured, seed)).merge(
-        _control_statistics(controls, captured.activations, seed)
-    )
-    atlas.attrs = {**_provenance(model, planned), "notes": json.dumps(notes, sort_keys=True)}
-    return check_atlas(_described(atlas))
+        nodes[f"/{method.name}"] = _part(samples, method, captured.activations.functions, controls, seed)
+        nodes[f"/{method.name}/{SAMPLES}"] = described(samples.drop_attrs(deep=False))
+    maps = {m.name: nodes[f"/{m.name}"]["importance"] for m in planned.methods}
+    root = root.merge(stats.agreement(maps, {m.name: m.default_sign for m in planned.methods}), join="exact")
+    root = root.assign_coords(layer=np.arange(model.n_layers), head=np.arange(model.n_heads))
+    for dim, about in LABELS.items():
+        if dim in root.coords:
+            root[dim].attrs["long_name"] = about
+    root.attrs = _provenance(model, planned)
+    return check_atlas(xr.DataTree.from_dict({"/": described(root), **nodes}))
 
 
 def _samples(
@@ -238,29 +243,39 @@ def _seed_of(seed: int, name: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _map(
+def _part(
     samples: xr.Dataset, method: Method, functions: tuple[str, ...], controls: dict[str, np.ndarray], seed: int
 ) -> xr.Dataset:
-    """Reduce one method's samples; add its accuracy beyond each control's, paired by item."""
+    """Reduce one method's samples to its part of the atlas; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
     result = result.merge(stats.split(samples, functions, seed=seed))
     for name in map(str, samples.data_vars):
         if name != "importance" and "sample" in samples[name].dims:  # what a method says of heads beside it
-            result[name] = (("function", "layer", "head"), stats.function_means(samples, name, functions))
-    excess = np.full((len(controls), len(_INTERVAL)), np.nan)
+            result[name] = (HEADS, stats.function_means(samples, name, functions))
     if "correct" in samples:
         probe, item = samples["correct"].values, samples["prediction_item"].values
         task = samples["prediction_task"].values if "prediction_task" in samples.coords else None
         unit = stats.units_of(samples["prediction_function"].values, samples["prediction_group"].values, task)
-        for at, correct in enumerate(controls.values()):
-            excess[at] = stats.paired_excess(probe, correct[item], unit, seed=seed)
-    for suffix, values in zip(_INTERVAL, excess.T, strict=True):
-        result[f"excess{suffix}"] = ("control", values)
-    return result.assign_coords(method=method.name, control=list(controls))
+        excess = [stats.paired_excess(probe, correct[item], unit, seed=seed) for correct in controls.values()]
+        for suffix, values in zip(_INTERVAL, np.array(excess).T, strict=True):
+            result[f"excess{suffix}"] = ("control", values)
+        result = result.assign_coords(control=list(controls))
+    # what a method has no numbers for is absent
+    empty = [n for n in result.data_vars if result[n].dtype.kind == "f" and result[n].isnull().all()]
+    result.attrs = {
+        SIGN: method.default_sign,
+        LABEL: method.label,
+        KIND: method.reads,
+        ABLATES: int(method.ablates),
+        INTERVAL: method.interval,
+        "settings": json.dumps(asdict(method), sort_keys=True),  # type: ignore[call-overload]
+        "notes": json.dumps(samples.attrs, sort_keys=True),
+    }
+    return described(result.drop_vars(empty), method.about_values.items())
 
 
-def _item_statistics(captured: Capture, seed: int) -> xr.Dataset:
-    """Return what is known of the items themselves: the model's own answers, and counts."""
+def _item_statistics(captured: Capture, prompts: Sequence[Prompt], seed: int) -> xr.Dataset:
+    """Return what is known of the items themselves: the model's own answers, item by item and by function."""
     act = captured.activations
     prefers = (captured.logprob > captured.foil_logprob).astype(np.float64)
     compared = ~np.isnan(captured.foil_logprob)
@@ -277,7 +292,12 @@ def _item_statistics(captured: Capture, seed: int) -> xr.Dataset:
         rows["answer_exact"].append(float(captured.right[own].mean()))
         rows["n_items"].append(int(own.sum()))
     result = xr.Dataset({name: ("function", values) for name, values in rows.items()})
-    return result.assign_coords(function=list(act.functions))
+    for name, values in (("logprob", captured.logprob), ("foil_logprob", captured.foil_logprob)):
+        result[f"item_{name}"] = ("item", values)
+    result["item_exact"] = ("item", captured.right.astype(bool))
+    named = {"function": act.function, "group": act.group, "task": act.task}
+    labels = {f"item_{name}": ("item", label) for name, label in named.items() if label is not None}
+    return result.assign_coords({"function": list(act.functions), "item": [p.id for p in prompts], **labels})
 
 
 def _control_statistics(controls: dict[str, np.ndarray], act: Activations, seed: int) -> xr.Dataset:
@@ -339,58 +359,3 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict | list) else v for k, v in values.items()}
-
-
-_ABOUT = {
-    "general": "mean over functions of their maps",
-    "specific": "a function's map minus the mean over functions",
-    "general_share": "share of the reproducible variance that all functions have in common",
-    "specific_share": "share of the reproducible variance that is the functions' own",
-    "noise_share": "share of the maps' variance that other questions would not reproduce",
-    "specific_reliability": "split-half correlation of the specific part, Spearman-Brown corrected",
-    "items_needed": "items that would bring specific_reliability to 0.9",
-    "q_general": "q-value of no effect on the mean over functions",
-    "q_specific": "q-value of no effect beyond that on the other functions",
-    "agreement": "Spearman correlation of two methods' maps over heads",
-    "agreement_top": "share of their top heads that two methods have in common",
-    "total": "drop in the total log-probability of the reference answer",
-    "kl": "KL divergence of the answer's distributions, mean over tokens",
-    "magnitude": "mean over items of the absolute importance",
-    "facilitation": "gate that stays open although pulled down",
-    "interference": "one minus the gate that stays closed although pulled up",
-    "irrelevance": "how far a gate goes where it is pulled",
-    "logit_diff": "drop in the logit difference between answer and foil where they first differ",
-    "importance": "mean importance over items",
-    "ci_low": "lower end of the 95% bootstrap interval",
-    "ci_high": "upper end of the 95% bootstrap interval",
-    "p_value": "against the method's null",
-    "q_value": "Benjamini-Hochberg over the heads of a function",
-    "rank": "1 = most important, by the method's sign",
-    "layer_share": "a layer's share of the map's mass",
-    "depth": "centre of the map's mass, 0 first layer, 1 last",
-    "similarity": "Spearman correlation of two maps over heads",
-    "reliability": "split-half rank correlation, Spearman-Brown corrected",
-    "probe_accuracy": "held-out accuracy of the probe",
-    "control_accuracy": "held-out accuracy of a classifier that sees only one thing on the question's surface",
-    "control_accuracy_overall": "held-out accuracy of such a classifier over all functions",
-    "excess": "probe accuracy minus control accuracy, paired by item",
-    "answer_logprob": "mean log-probability of a token of the reference answer",
-    "answer_accuracy": "share of items whose reference answer the model finds likelier than a foil; chance 0.5",
-    "unable": "whether that share's interval includes or lies below chance: the model does not do this",
-    "answer_exact": "share of items whose reference answer is the model's own",
-    "n_items": "number of items",
-    "n_units": "number of tasks or main questions that the intervals rest on",
-}
-
-
-def _described(atlas: xr.Dataset) -> xr.Dataset:
-    """Give variables and coordinates the names that a notebook shows."""
-    for name, about in _ABOUT.items():
-        if name in atlas:
-            atlas[name].attrs["long_name"] = about
-    atlas["answer_logprob"].attrs["units"] = "nat"
-    layer, head = np.arange(atlas.sizes["layer"]), np.arange(atlas.sizes["head"])
-    atlas = atlas.assign_coords(layer=layer, head=head)
-    atlas["layer"].attrs["long_name"] = "decoder layer, 0 = input side"
-    atlas["head"].attrs["long_name"] = "query head; order inside a layer is arbitrary"
-    return atlas

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from headatlas._files import write_text
 from headatlas.atlas import load_atlas, save_atlas
+from headatlas.atlas.variables import KIND
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
-from headatlas.methods.base import methods
 from headatlas.models.head_model import HeadModel
 from headatlas.pipeline import Plan, execute
 from headatlas.store import discard
@@ -86,7 +88,7 @@ def map_model(
     return written
 
 
-def _draw(atlas: Any, out: Path, chosen: Sequence[str]) -> list[Path]:
+def _draw(atlas: xr.DataTree, out: Path, chosen: Sequence[str]) -> list[Path]:
     """Draw every method's heatmaps (the first's without its name), what each method that runs the model finds general
     and specific, and, of several methods, their agreement.
     """
@@ -95,7 +97,7 @@ def _draw(atlas: Any, out: Path, chosen: Sequence[str]) -> list[Path]:
     for i, method in enumerate(chosen):
         stem = out / ("heatmaps" if i == 0 else f"heatmaps-{method}")
         written += save_figure(draw(atlas, method=method), stem)
-        if methods.get(method).reads == "model":
+        if atlas[method].attrs[KIND] == "model":
             written += save_figure(
                 figures.get("general_specific")(atlas, method=method), out / f"general_specific-{method}"
             )

@@ -3,13 +3,16 @@
 It is the heads-importance figure of the atlas's ``general`` and ``specific`` (`stats.split`).
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
+from headatlas.atlas import as_atlas, method_part, pick_methods
 from headatlas.errors import InputError
-from headatlas.figures.heads_importance import heads_importance
-from headatlas.maps import pick_methods
+from headatlas.figures.heads_importance import check_scale, draw_maps
+from headatlas.maps import take_maps
 from headatlas.questions import function_title
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ GENERAL = "Common to all functions"
 
 
 def general_specific(
-    atlas: xr.Dataset, *, method: str | None = None, sign: str | None = None, scale: str = "shared"
+    atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, sign: str | None = None, scale: str = "shared"
 ) -> "Figure":
     """Draw the general part and the functions' own parts of one method's map.
 
@@ -37,12 +40,15 @@ def general_specific(
     InputError
         The atlas has no parts, or no such method.
     """
-    if "general" not in atlas or "specific" not in atlas:
+    check_scale(scale)
+    tree = as_atlas(atlas)
+    (name, *_) = pick_methods(tree, method)
+    part = method_part(tree, name)
+    if "general" not in part or "specific" not in part:
         raise InputError("This atlas has no general and specific parts. Make one with headatlas map.")
-    (name,) = pick_methods(atlas, method)[:1]
-    own = atlas.sel({"method": [name]})
-    general = own["general"].expand_dims(function=[GENERAL])
-    titles = [f"{function_title(str(f))}: own part" for f in atlas["function"].values]
-    parts = xr.concat([general, own["specific"].assign_coords(function=titles)], "function")
-    drawn = xr.Dataset({"importance": parts.transpose("method", "function", "layer", "head")}, attrs=atlas.attrs)
-    return heads_importance(drawn, method=name, sign=sign or "signed", scale=scale, functions=[GENERAL, *titles])
+    whole = take_maps(tree, name, sign=sign or "signed")
+    titles = [f"{function_title(f)}: own part" for f in whole.functions]
+    own = part["specific"].transpose("function", "layer", "head").sel(function=list(whole.functions)).values
+    values = np.concatenate([part["general"].transpose("layer", "head").values[None], own])
+    maps = replace(whole, functions=(GENERAL, *titles), values=values.astype(np.float64))
+    return draw_maps(maps, part, tree[name].attrs, scale=scale, rest_on=whole.functions)

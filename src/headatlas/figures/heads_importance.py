@@ -15,7 +15,7 @@ given, and the index of a head inside its layer means nothing (the order is arbi
 import textwrap
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,11 +25,12 @@ import xarray as xr
 from jaxtyping import Float
 
 from headatlas._files import atomic
-from headatlas.atlas import attribute, unable_functions
+from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
+from headatlas.atlas.variables import INTERVAL, LABEL
 from headatlas.errors import InputError
-from headatlas.maps import Maps, decimals, nice, pick_methods, take_maps, value_places, write_number
-from headatlas.methods.base import Sign, methods
+from headatlas.maps import Maps, decimals, nice, take_maps, value_places, write_number
 from headatlas.questions import function_title
+from headatlas.stats.sign import Sign
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,7 +148,7 @@ def _literal(text: object, width: int = 60) -> str:
 
 
 def heads_importance(
-    atlas: xr.Dataset,
+    atlas: xr.DataTree | xr.Dataset,
     *,
     method: str | None = None,
     sign: str | None = None,
@@ -160,12 +161,12 @@ def heads_importance(
     Parameters
     ----------
     atlas
-        A Dataset of the atlas's schema; only ``importance`` is needed.
+        An atlas, or a flat Dataset of its variables with a dimension ``method``; only ``importance`` is needed.
     method
         Which method to draw; the atlas's first by default.
     sign
         "absolute", "positive" (negative values as 0) or "signed" (diverging colours about zero); by default
-        the method's own (`maps.method_sign`).
+        the method's own.
     scale
         "shared": one colour scale and one colourbar; "panel": one each.
     functions
@@ -186,20 +187,50 @@ def heads_importance(
     AtlasError
         The Dataset is no atlas, or holds no head.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    check_scale(scale, clip)
+    tree = as_atlas(atlas)
+    (name, *_) = pick_methods(tree, method)
+    maps = take_maps(tree, name, sign=sign, functions=functions)
+    return draw_maps(maps, method_part(tree, name), tree[name].attrs, scale=scale, clip=clip)
 
+
+def check_scale(scale: str, clip: float | None = None) -> None:
+    """Raise `InputError` unless `scale` and `clip` are such as `heads_importance` takes."""
     if scale not in ("shared", "panel"):
         raise InputError(f"Unknown scale '{scale}'. Give 'shared' or 'panel'.")
     if clip is not None and not (np.isfinite(clip) and clip > 0):
         raise InputError(f"A clip of {clip} is no upper end of a scale. Give a positive number, e.g. 0.005.")
-    if "method" not in atlas.coords:
-        take_maps(atlas, "")  # raises: says what is missing
-    maps = take_maps(atlas, pick_methods(atlas, method)[0], sign=sign, functions=functions)
+
+
+def draw_maps(
+    maps: Maps,
+    part: xr.Dataset,
+    own: Mapping[Any, Any],
+    *,
+    scale: str = "shared",
+    clip: float | None = None,
+    rest_on: Sequence[str] | None = None,
+) -> "Figure":
+    """Draw `maps`, a panel each.
+
+    Parameters
+    ----------
+    maps
+        What is drawn.
+    part, own
+        Its method's variables and attributes (`atlas.method_part`), for the caption.
+    scale, clip
+        As in `heads_importance`.
+    rest_on
+        The functions whose items the maps rest on, where those drawn are made of several.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     rows, columns = grid(len(maps.functions))
     width, height = figure_size(maps, rows, columns, scale)
-    marked = [f in unable_functions(atlas) for f in maps.functions]
+    marked = [f in unable_functions(part) for f in maps.functions]
     height += 0.15 * sum(any(marked[i * columns : (i + 1) * columns]) for i in range(rows))
     n = len(maps.functions)
     scales = (
@@ -209,7 +240,9 @@ def heads_importance(
     )
     clipped = sum(int(one.beyond(shown).sum()) for one, shown in zip(scales, maps.shown, strict=True))
     caption = [
-        line for part in caption_parts(atlas, maps, clipped) for line in textwrap.wrap(part, max(40, int(width * 18.5)))
+        line
+        for text in caption_parts(part, own, maps, clipped, rest_on)
+        for line in textwrap.wrap(text, max(40, int(width * 18.5)))
     ]
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
@@ -311,16 +344,18 @@ def _colourbar(
         bar.set_label(label, fontsize=FONT)
 
 
-def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
+def caption_parts(
+    part: xr.Dataset, own: Mapping[Any, Any], maps: Maps, clipped: int, rest_on: Sequence[str] | None = None
+) -> list[str]:
     """Return what the figure says about itself: what is drawn, how to read it, what is clipped."""
-    label = methods.get(maps.method).label if maps.method in methods else ""
+    label = own.get(LABEL, "")
     what = [
-        f"Model: {model_name(atlas)}",
+        f"Model: {model_name(part)}",
         f"{len(maps.layers)} layers x {len(maps.heads)} heads",
         f"method: {_literal(maps.method)}" + (f" ({_literal(label)})" if label else ""),
         SIGN_TEXT[maps.sign] if maps.sign != "positive" or (maps.values < 0).any() else "no value negative",
-        _items(atlas, maps),
-        _intervals(atlas, maps),
+        _items(part, rest_on or maps.functions),
+        _intervals(part, own),
     ]
     sizes = np.abs(maps.shown)
     i, layer, head = (int(j) for j in np.unravel_index(int(sizes.argmax()), sizes.shape))
@@ -331,12 +366,12 @@ def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
         read.append(f"{clipped} of {sizes.size} values beyond the colour scale")
     read.append("head order inside a layer is arbitrary")
     parts = ["; ".join(what) + ".", "; ".join(read) + "."]
-    if set(unable_functions(atlas)) & set(maps.functions):
+    if set(unable_functions(part)) & set(maps.functions):
         parts.append(f'"{AT_CHANCE}": it does not do this, as far as these items show (right answer against a foil).')
     return parts
 
 
-def model_name(atlas: xr.Dataset) -> str:
+def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
     """Return the model's name from the atlas's provenance."""
     model: Any = attribute(atlas, "model")
     if isinstance(model, dict):
@@ -344,21 +379,21 @@ def model_name(atlas: xr.Dataset) -> str:
     return _literal(model) if model else "not named in this atlas"
 
 
-def _items(atlas: xr.Dataset, maps: Maps) -> str:
+def _items(part: xr.Dataset, functions: Sequence[str]) -> str:
     """Return how many items the maps rest on."""
-    if "n_items" not in atlas:
+    if "n_items" not in part:
         return "number of items not in this atlas"
-    counts = [int(atlas["n_items"].sel(function=f)) for f in maps.functions]
+    counts = [int(part["n_items"].sel(function=f)) for f in functions]
     spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return f"{sum(counts)} items ({spread} a function)"
 
 
-def _intervals(atlas: xr.Dataset, maps: Maps) -> str:
+def _intervals(part: xr.Dataset, own: Mapping[Any, Any]) -> str:
     """Return which intervals the atlas holds for what is drawn."""
-    if "ci_low" not in atlas or not np.isfinite(atlas["ci_low"].sel({"method": maps.method})).any():
+    if "ci_low" not in part or not np.isfinite(part["ci_low"]).any():
         return "no intervals in this atlas"
-    kind = atlas["ci_low"].attrs.get("interval") or "95% bootstrap over main questions and refits"
-    return f"intervals in the atlas: {_literal(kind, 90)}"
+    kind = own.get(INTERVAL) or part["ci_low"].attrs.get("interval") or "95% bootstrap over main questions and refits"
+    return f"intervals in the atlas: {_literal(kind, 160)}"
 
 
 def save_figure(

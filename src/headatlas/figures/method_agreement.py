@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from headatlas.atlas import as_atlas
 from headatlas.errors import InputError
 from headatlas.figures.heads_importance import SMALL, STYLE
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def method_agreement(atlas: xr.Dataset) -> "Figure":
+def method_agreement(atlas: xr.DataTree | xr.Dataset) -> "Figure":
     """Draw the agreement of an atlas's methods.
 
     Raises
@@ -24,14 +25,15 @@ def method_agreement(atlas: xr.Dataset) -> "Figure":
     InputError
         The atlas has one method only, or no ``agreement``.
     """
-    if "agreement" not in atlas or atlas.sizes["method"] < 2:
+    root = as_atlas(atlas).to_dataset()
+    if "agreement" not in root or root.sizes["method"] < 2:
         raise InputError("Agreement is between methods, and this atlas has one. Map with --method probe,ablation.")
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    methods = [str(m) for m in atlas["method"].values]
-    table = atlas["agreement"].transpose("method", "other_method", "function").values
-    top = atlas["agreement_top"].transpose("method", "other_method", "function").mean("function").values
+    methods = [str(m) for m in root["method"].values]
+    table = root["agreement"].transpose("method", "other_method", "function").values
+    top = root["agreement_top"].transpose("method", "other_method", "function").mean("function").values
     mean = np.nanmean(table, axis=2)
     size = 1.1 * len(methods)
     with mpl.rc_context(STYLE):
@@ -50,7 +52,7 @@ def method_agreement(atlas: xr.Dataset) -> "Figure":
                 colour = "white" if abs(mean[i, j]) > 0.6 else "black"
                 axes.text(j, i, text, ha="center", va="center", fontsize=SMALL, color=colour)
         figure.colorbar(image, ax=axes, label="Spearman correlation over heads", shrink=0.9)
-        chance = float(atlas["agreement_chance"])
+        chance = float(root["agreement_chance"])
         figure.supxlabel(
             f"Mean and range over functions; share of the top tenth of heads in common (chance {100 * chance:.0f}%)",
             fontsize=SMALL,

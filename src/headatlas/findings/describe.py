@@ -20,7 +20,8 @@ from typing import Any
 
 import xarray as xr
 
-from headatlas.atlas import attribute, check_atlas, unable_functions
+from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
+from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import CONTROLS
 from headatlas.errors import InputError
 from headatlas.findings.parts import agreement_findings, parts_findings
@@ -29,8 +30,7 @@ from headatlas.findings.reach import at_chance, flagged, reach_findings, unknown
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
 from headatlas.findings.wording import escape, percent, plain, points, round_number
-from headatlas.maps import nice, pick_methods, take_maps, value_places, write_number
-from headatlas.methods.base import methods
+from headatlas.maps import nice, take_maps, value_places, write_number
 from headatlas.questions import function_title
 
 SIGN_TEXT = {
@@ -111,13 +111,13 @@ class Findings:
         return "\n".join(lines).rstrip() + "\n"
 
 
-def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float | None = None) -> Findings:
+def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, threshold: float | None = None) -> Findings:
     """Say what an atlas shows.
 
     Parameters
     ----------
     atlas
-        A Dataset of the atlas's schema; only ``importance`` is needed.
+        An atlas, or a flat Dataset of its variables with a dimension ``method``; only ``importance`` is needed.
     method
         One method; by default each of the atlas's, in its order.
     threshold
@@ -131,7 +131,7 @@ def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float |
     AtlasError
         The Dataset is no atlas.
     """
-    check_atlas(atlas)
+    atlas = as_atlas(atlas)
     if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
         raise InputError(f"A threshold of {threshold:g} separates nothing. Give a positive number, e.g. 0.002.")
     model: Any = attribute(atlas, "model")
@@ -141,20 +141,19 @@ def describe(atlas: xr.Dataset, *, method: str | None = None, threshold: float |
     return Findings(str(model) if model else "a model not named in the atlas", sections, unable_functions(atlas))
 
 
-def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) -> MethodFindings:
+def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -> MethodFindings:
     """Return one method's section."""
     maps = take_maps(atlas, method)
     largest = float(maps.mass.max())
     low = threshold or (nice(largest / 2, steps=(1.0, 2.0, 5.0), up=False) if largest else 1.0)
-    view = View(atlas.sel({"method": method}), maps, low, value_places(largest))
+    view = View(method_part(atlas, method), maps, low, value_places(largest))
     each = flagged(view, [function_finding(view, i) for i in range(len(maps.functions))])
-    known = methods.get(method) if method in methods else None
-    named = [str(m) for m in atlas["method"].values]
-    removing = [m for m in named if m in methods and methods.get(m).reads == "model"]
+    own = atlas[method].attrs
+    removing = [str(name) for name, child in atlas.children.items() if child.attrs.get(ABLATES)]
     return MethodFindings(
         method=method,
         sign=maps.sign,
-        unit=known.label if known else "",
+        unit=own.get(LABEL, ""),
         threshold=low,
         layers=len(maps.layers),
         heads=len(maps.heads),
@@ -165,9 +164,15 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
             *each,
             *reach_findings(view),
         ),
-        unknown=unknowns(view, known.reads if known else None, removing),
-        notes=(attribute(atlas, "notes") or {}).get(method, {}),
+        unknown=unknowns(view, own.get(KIND) or None, removing),
+        notes=_notes(own),
     )
+
+
+def _notes(own: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what a method says of itself, and what its intervals rest on."""
+    notes = json.loads(own.get("notes") or "{}")
+    return {**notes, "interval": own[INTERVAL]} if own.get(INTERVAL) else dict(notes)
 
 
 # -- Markdown ------------------------------------------------------------------------------------------------
@@ -187,6 +192,8 @@ def _section_markdown(section: MethodFindings) -> list[str]:
         where = {"answer": "where it predicts the answer's tokens", "all": "at every position"}
         at = where.get(section.notes.get("positions", ""), "")
         lines += [f"A head's z is replaced by: {escape(section.notes['replaced_by'])}; {at}.", ""]
+    if "interval" in section.notes:
+        lines += [f"Intervals: {escape(section.notes['interval'])}.", ""]
     lines += _functions_table([f for f in section.findings if f.topic == "function"], section)
     for topic, heading in (
         ("maps", "Over the functions"),

@@ -13,6 +13,7 @@ positions "answer": see docs/planted.md. This module does not know hooks or cach
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -98,6 +99,12 @@ class Ablation(ModelMethod):
     name: ClassVar[str] = "ablation"
     values: ClassVar[tuple[str, ...]] = ("importance", "total", "kl", "logit_diff")
     default_sign: ClassVar[Sign] = "signed"
+    ablates: ClassVar[bool] = True
+    about_values: ClassVar[Mapping[str, str]] = {
+        "total": "drop in the total log-probability of the reference answer",
+        "kl": "KL divergence of the answer's distributions, mean over tokens",
+        "logit_diff": "drop in the logit difference between answer and foil where they first differ",
+    }
     label: ClassVar[str] = "drop in the answer's log-probability, nats a token"
     by: ClassVar[By] = "mean"
     draws: ClassVar[int] = 1

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from headatlas.prompts import Prompt
 
 
+TRAINED_INTERVAL = (
+    "95% bootstrap over held-out main questions (tasks, where they are named) and refits; how another training sample "
+    "would change the probe is not in it"
+)
+"""`Method.interval` of methods that train on the items."""
+
+
 @dataclass(frozen=True)
 class Activations:
     """What one pass over the model leaves for the methods that read pooled z.
@@ -80,6 +87,12 @@ class Method(ABC):
     name: ClassVar[str]
     reads: ClassVar[Literal["activations", "model"]]
     default_sign: ClassVar[Sign] = "signed"
+    ablates: ClassVar[bool] = False
+    """Whether it takes heads' z away and reads what the model loses: what tests use, not what can be decoded."""
+    interval: ClassVar[str] = "95% bootstrap over main questions (tasks, where they are named)"
+    """What its intervals rest on, for captions and findings."""
+    about_values: ClassVar[Mapping[str, str]] = {}
+    """What its values beside importance are: name -> a sentence."""
     label: ClassVar[str]
     """What one unit of importance is, for colourbars and findings: e.g. "mean gradient x activation"."""
 

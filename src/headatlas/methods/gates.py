@@ -73,6 +73,7 @@ class GateGradient(ModelMethod):
     name: ClassVar[str] = "gate_gradient"
     values: ClassVar[tuple[str, ...]] = ("importance", "magnitude")
     default_sign: ClassVar[Sign] = "absolute"
+    about_values: ClassVar[Mapping[str, str]] = {"magnitude": "mean over items of the absolute importance"}
     label: ClassVar[str] = "gradient of the answer's log-probability by the head's gate, nats a token"
 
     def check(self, prompts: "Sequence[Prompt]") -> None:
@@ -114,6 +115,12 @@ class HeadGating(FittedMethod):
 
     name: ClassVar[str] = "head_gating"
     default_sign: ClassVar[Sign] = "signed"
+    interval: ClassVar[str] = "95% bootstrap over the folds that gates are fitted to, and their starts"
+    about_values: ClassVar[Mapping[str, str]] = {
+        "facilitation": "gate that stays open although pulled down",
+        "interference": "one minus the gate that stays closed although pulled up",
+        "irrelevance": "how far a gate goes where it is pulled",
+    }
     label: ClassVar[str] = "facilitation minus interference"
 
     folds: int = 4

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
-from headatlas.methods.base import Activations, Method, Sign, methods
+from headatlas.methods.base import TRAINED_INTERVAL, Activations, Method, Sign, methods
 from headatlas.methods.probe import side_by_side
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class LinearProbe(Method):
 
     name: ClassVar[str] = "linear_probe"
     reads: ClassVar[Literal["activations", "model"]] = "activations"
+    interval: ClassVar[str] = TRAINED_INTERVAL
     default_sign: ClassVar[Sign] = "positive"
     label: ClassVar[str] = "selectivity (hits minus false alarms, above control)"
 

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
-from headatlas.methods.base import Activations, Method, Sign, methods
+from headatlas.methods.base import TRAINED_INTERVAL, Activations, Method, Sign, methods
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -242,6 +242,7 @@ class Probe(Method):
 
     name: ClassVar[str] = "probe"
     reads: ClassVar[Literal["activations", "model"]] = "activations"
+    interval: ClassVar[str] = TRAINED_INTERVAL
     default_sign: ClassVar[Sign] = "absolute"
     label: ClassVar[str] = "mean gradient x projection"
 

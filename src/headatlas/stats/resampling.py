@@ -77,7 +77,7 @@ def widening(units: int) -> float:
 
 
 def percentiles(
-    estimate: np.ndarray, draws: Float[np.ndarray, "draw *rest"], units: int
+    estimate: Float[np.ndarray, " head"], draws: Float[np.ndarray, "draw head"], units: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the draws' percentiles about `estimate`, widened for few units."""
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
