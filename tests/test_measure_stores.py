@@ -15,7 +15,7 @@ from headatlas.methods.linear_probe import LinearProbe
 from headatlas.methods.probe import Probe
 from headatlas.models.head_model import HeadModel
 from headatlas.models.load import load_model
-from headatlas.pipeline import measure
+from headatlas.pipeline import measure, plan
 from headatlas.questions import load_questions
 from tests.saved import save_tiny
 from tests.test_cli import contents, write_questions
@@ -97,3 +97,21 @@ def test_wrong_parameters_are_refused_before_the_model_runs(model, questions, mo
     monkeypatch.setattr(HeadModel, "capture", lambda self, prompts: pytest.fail("the model was run"))
     with pytest.raises(InputError, match=message):
         measure(model, questions, methods=[method(**wrong)])
+
+
+def test_a_single_method_or_names_in_one_string_will_do(model, questions):
+    for given, names in (
+        ("probe", ["probe"]),
+        ("probe, ablation", ["probe", "ablation"]),
+        (Probe(refits=8), ["probe"]),
+        (["ablation", LinearProbe()], ["ablation", "linear_probe"]),
+    ):
+        assert [m.name for m in plan(model, questions, methods=given).methods] == names
+    assert plan(model, questions, methods=Probe(refits=8)).methods == [Probe(refits=8)]
+    for wrong, message in (
+        ("prob", "Unknown method 'prob'. Did you mean 'probe'"),
+        (",", "No method given"),
+        ([Probe], r"is no method. Give a name \('probe'\) or a configured method \(Probe\(\)\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plan(model, questions, methods=wrong)
