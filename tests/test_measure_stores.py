@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.errors import InputError
+from headatlas.errors import InputError, StoreError
 from headatlas.methods.ablation import Ablation
 from headatlas.methods.base import FittedMethod
 from headatlas.methods.gates import HeadGating
@@ -111,7 +111,21 @@ def test_a_single_method_or_names_in_one_string_will_do(model, questions):
     for wrong, message in (
         ("prob", "Unknown method 'prob'. Did you mean 'probe'"),
         (",", "No method given"),
-        ([Probe], r"is no method. Give a name \('probe'\) or a configured method \(Probe\(\)\)"),
     ):
         with pytest.raises(InputError, match=message):
             plan(model, questions, methods=wrong)
+
+
+def test_rows_of_another_version_are_not_gone_on_with(model, questions, tmp_path, monkeypatch):
+    run = {"methods": ["ablation"], "store": tmp_path / "stores"}
+    measure(model, questions, **run)
+    before = contents(tmp_path / "stores")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ablation, "version", 2)
+        message = r"ablation version differ \(ablation version: there 1, here 2\)\. Another version of ablation makes"
+        with pytest.raises(StoreError, match=message):
+            measure(model, questions, **run)
+    monkeypatch.setattr("headatlas.streams.VERSION", 2)
+    with pytest.raises(StoreError, match=r"capture version differ \(capture version: there 1, here 2\)"):
+        measure(model, questions, **run)
+    assert contents(tmp_path / "stores") == before

@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
-from headatlas import specific, stats
+from headatlas import specific, stats, streams
 from headatlas.atlas import CHANCE, check_atlas
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
@@ -126,7 +126,8 @@ class Plan:
     def key(self) -> dict[str, Any]:
         """What makes two runs the same, as it comes back from JSON."""
         parameters = {m.name: asdict(m) for m in self.methods}  # type: ignore[call-overload]
-        key = {**self.capture_key, "methods": parameters, "seed": self.seed}
+        versions = {"statistics version": stats.VERSION, **{f"{m.name} version": m.version for m in self.methods}}
+        key = {**self.capture_key, **versions, "methods": parameters, "seed": self.seed}
         return dict(json.loads(json.dumps(key)))
 
 
@@ -157,6 +158,7 @@ def plan(
         "tokens": tokens,
         "answers": answers,
         "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
+        "capture version": streams.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
 

@@ -41,6 +41,8 @@ from scipy.stats import false_discovery_control, rankdata
 from headatlas.errors import InputError
 from headatlas.methods.base import Sign
 
+VERSION = 1
+"""Of the statistics here and in `specific`: raise it whenever the same samples give other numbers."""
 CHUNK = 256
 """Draws at a time: bounds memory, changes no number."""
 PERMUTATIONS = 9_999
