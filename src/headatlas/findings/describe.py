@@ -150,7 +150,7 @@ def _method_findings(atlas: xr.Dataset, method: str, threshold: float | None) ->
     each = flagged(view, [function_finding(view, i) for i in range(len(maps.functions))])
     known = methods.get(method) if method in methods else None
     named = [str(m) for m in atlas["method"].values]
-    removing = [m for m in named if m in methods and methods.get(m).reads == "model"]
+    removing = [m for m in named if m in methods and methods.get(m).ablates]
     return MethodFindings(
         method=method,
         sign=maps.sign,

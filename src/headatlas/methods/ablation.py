@@ -99,6 +99,7 @@ class Ablation(ModelMethod):
     values: ClassVar[tuple[str, ...]] = ("importance", "total", "kl", "logit_diff")
     default_sign: ClassVar[Sign] = "signed"
     label: ClassVar[str] = "drop in the answer's log-probability, nats a token"
+    ablates: ClassVar[bool] = True
     by: ClassVar[By] = "mean"
     draws: ClassVar[int] = 1
 
