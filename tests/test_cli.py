@@ -180,6 +180,20 @@ def test_fresh_starts_over(copy, command):
     assert after["atlas.nc"] != before["atlas.nc"] and after["heatmaps.png"] != before["heatmaps.png"]
 
 
+@pytest.mark.parametrize(
+    ("where", "name"), [("methods.linear_probe.LinearProbe.version", "linear_probe"), ("stats.VERSION", "statistics")]
+)
+def test_a_run_of_another_version_is_not_found_done(copy, command, monkeypatch, where, name):
+    before = contents(copy)
+    monkeypatch.setattr(f"headatlas.{where}", 2)
+    told = f"{name} version differ ({name} version: there 1, here 2). Another version of {name} makes other numbers."
+    check_refused(*run(*command), f"{told} Give another --out, or --fresh to start over.")
+    assert contents(copy) == before
+    code, _, err = run(*command, "--fresh")
+    assert code == 0, err
+    assert json.loads((copy / "run.json").read_text())["key"][f"{name} version"] == 2
+
+
 def test_a_lost_or_damaged_atlas_is_made_again_from_the_activations(copy, command, no_capture, light):
     os.truncate(copy / "atlas.nc", 5000)
     assert run(*command)[0] == 0

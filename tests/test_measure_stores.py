@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.errors import InputError
+from headatlas.errors import InputError, StoreError
 from headatlas.methods.ablation import Ablation
 from headatlas.methods.base import FittedMethod
 from headatlas.methods.gates import HeadGating
@@ -15,7 +15,7 @@ from headatlas.methods.linear_probe import LinearProbe
 from headatlas.methods.probe import Probe
 from headatlas.models.head_model import HeadModel
 from headatlas.models.load import load_model
-from headatlas.pipeline import measure
+from headatlas.pipeline import measure, plan
 from headatlas.questions import load_questions
 from tests.saved import save_tiny
 from tests.test_cli import contents, write_questions
@@ -97,3 +97,35 @@ def test_wrong_parameters_are_refused_before_the_model_runs(model, questions, mo
     monkeypatch.setattr(HeadModel, "capture", lambda self, prompts: pytest.fail("the model was run"))
     with pytest.raises(InputError, match=message):
         measure(model, questions, methods=[method(**wrong)])
+
+
+def test_a_single_method_or_names_in_one_string_will_do(model, questions):
+    for given, names in (
+        ("probe", ["probe"]),
+        ("probe, ablation", ["probe", "ablation"]),
+        (Probe(refits=8), ["probe"]),
+        (["ablation", LinearProbe()], ["ablation", "linear_probe"]),
+    ):
+        assert [m.name for m in plan(model, questions, methods=given).methods] == names
+    assert plan(model, questions, methods=Probe(refits=8)).methods == [Probe(refits=8)]
+    for wrong, message in (
+        ("prob", "Unknown method 'prob'. Did you mean 'probe'"),
+        (",", "No method given"),
+    ):
+        with pytest.raises(InputError, match=message):
+            plan(model, questions, methods=wrong)
+
+
+def test_rows_of_another_version_are_not_gone_on_with(model, questions, tmp_path, monkeypatch):
+    run = {"methods": ["ablation"], "store": tmp_path / "stores"}
+    measure(model, questions, **run)
+    before = contents(tmp_path / "stores")
+    with monkeypatch.context() as patch:
+        patch.setattr(Ablation, "version", 2)
+        message = r"ablation version differ \(ablation version: there 1, here 2\)\. Another version of ablation makes"
+        with pytest.raises(StoreError, match=message):
+            measure(model, questions, **run)
+    monkeypatch.setattr("headatlas.streams.VERSION", 2)
+    with pytest.raises(StoreError, match=r"capture version differ \(capture version: there 1, here 2\)"):
+        measure(model, questions, **run)
+    assert contents(tmp_path / "stores") == before

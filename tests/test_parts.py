@@ -72,6 +72,18 @@ def test_markdown_says_what_z_is_replaced_by(atlas):
     assert text.count("A head's z is replaced by: zero; where it predicts the answer's tokens.") == 1
 
 
+def test_only_methods_that_remove_heads_are_said_to_test_use(atlas):
+    def use(*methods):
+        one = xr.concat([atlas[["importance"]].isel(method=0)] * len(methods), "method")
+        found = describe(one.assign_coords(method=list(methods)), method="probe")
+        return next(u.statement for u in found.sections[0].unknown if u.id == "use")
+
+    assert use("probe", "ablation_zero", "dla", "gate_gradient", "attribution", "ablation").endswith(
+        "Removing the heads tests that: see ablation_zero and ablation in this atlas."
+    )
+    assert use("probe", "dla", "head_gating").endswith("Removing the heads tests that: no such run is in this atlas.")
+
+
 def test_the_parts_are_drawn(atlas):
     figure = figures.get("general_specific")(atlas, method="ablation")
     panels = [axes for axes in figure.axes if axes.images or axes.collections][: 1 + len(F)]

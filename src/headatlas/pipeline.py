@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
-from headatlas import stats
+from headatlas import stats, streams
 from headatlas.atlas import CHANCE, check_atlas, described
 from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import ABLATES, HEADS, INTERVAL, KIND, LABEL, LABELS, SIGN
@@ -45,7 +45,7 @@ def measure(
     model: HeadModel,
     questions: QuestionSet,
     *,
-    methods: Sequence[str | Method] = METHODS,
+    methods: str | Method | Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
     answers: Answers = "reference",
@@ -63,7 +63,8 @@ def measure(
     questions
         From `load_questions`.
     methods
-        Names ("probe", "ablation") or configured methods (``Probe(refits=8)``).
+        Names ("probe", "ablation") or configured methods (``Probe(refits=8)``); one alone, or several. Names may stand
+        in one string: "probe,ablation".
     template, tokens, chat
         How steps become prompts; see `prompts.build_prompts`.
     answers
@@ -127,7 +128,8 @@ class Plan:
     def key(self) -> dict[str, Any]:
         """What makes two runs the same, as it comes back from JSON."""
         parameters = {m.name: asdict(m) for m in self.methods}  # type: ignore[call-overload]
-        key = {**self.capture_key, "methods": parameters, "seed": self.seed}
+        versions = {"statistics version": stats.VERSION, **{f"{m.name} version": m.version for m in self.methods}}
+        key = {**self.capture_key, **versions, "methods": parameters, "seed": self.seed}
         return dict(json.loads(json.dumps(key)))
 
 
@@ -135,7 +137,7 @@ def plan(
     model: HeadModel,
     questions: QuestionSet,
     *,
-    methods: Sequence[str | Method] = METHODS,
+    methods: str | Method | Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
     answers: Answers = "reference",
@@ -158,6 +160,7 @@ def plan(
         "tokens": tokens,
         "answers": answers,
         "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
+        "capture version": streams.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
 
@@ -216,11 +219,13 @@ def _samples(
     return samples
 
 
-def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
+def _checked(methods: str | Method | Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
     """Return the methods to run; raise InputError for an unknown, repeated or absent one, a negative seed, too few
     functions or main questions.
     """
-    chosen = [m if isinstance(m, Method) else registered.get(m)() for m in methods]
+    if isinstance(methods, str):  # as it is typed on the command line
+        methods = [name.strip() for name in methods.split(",") if name.strip()]
+    chosen = [_configured(m) for m in ([methods] if isinstance(methods, Method) else methods)]
     names = [m.name for m in chosen]
     if not names:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
@@ -232,6 +237,16 @@ def _checked(methods: Sequence[str | Method], prompts: Sequence[Prompt], *, seed
     for method in chosen:
         method.check(prompts)
     return chosen
+
+
+def _configured(method: str | Method) -> Method:
+    """Return the method of a name, with its defaults; a configured one as it is."""
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str):
+        name = getattr(method, "__name__", "Probe")
+        raise InputError(f"{method!r} is no method. Give a name ('probe') or a configured method ({name}()).")
+    return registered.get(method)()
 
 
 def _inside(folder: str | Path | None, name: str) -> Path | None:

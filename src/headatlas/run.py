@@ -24,7 +24,7 @@ from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.models.head_model import HeadModel
 from headatlas.pipeline import Plan, execute
-from headatlas.store import discard
+from headatlas.store import differing, discard, upgraded
 from headatlas.streams import Report
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
@@ -126,12 +126,12 @@ def _check_folder(out: Path, key: dict[str, Any], fresh: bool) -> dict[str, Any]
         there = dict(found["key"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise InputError(f"{record} can't be read ({error}). Give another --out, or --fresh to start over.") from None
-    differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
+    differ = differing(there, key)
     if differ:
         k = differ[0]
         raise InputError(
             f"{out} holds another run: {', '.join(differ)} differ ({k}: there {_short(there.get(k))}, "
-            f"here {_short(key.get(k))}). Give another --out, or --fresh to start over."
+            f"here {_short(key.get(k))}).{upgraded(differ)} Give another --out, or --fresh to start over."
         )
     return found if found.get("status") == "complete" else {}
 

@@ -15,7 +15,7 @@ It knows arrays and a key; it does not know what a model or a prompt is.
 import errno
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,14 +123,15 @@ class Store:
         except Exception as error:  # zarr raises many kinds for damaged metadata
             raise StoreError(f"The store at {self.path} is damaged ({error}). Type --fresh to start again.") from error
         wanted = json.loads(json.dumps(key))
-        differ = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        differ = differing(found, wanted)
         if not differ and shapes != {name: (self.n, *dims.values()) for name, dims in self.arrays.items()}:
             differ = ["shape"]
         if differ:
             k = differ[0]
             raise StoreError(
                 f"{self.path} belongs to another run: {', '.join(differ)} differ"
-                f" ({k}: there {found.get(k)!r}, here {wanted.get(k)!r}). Give another --out, or --fresh."
+                f" ({k}: there {found.get(k)!r}, here {wanted.get(k)!r}).{upgraded(differ)}"
+                " Give another --out, or --fresh."
             )
         marked = np.asarray(done)
         whole = int(np.argmin(marked)) if not marked.all() else len(marked)
@@ -209,6 +210,19 @@ class Store:
     def close(self) -> None:
         """Release the lock; rows that fill no chunk are dropped (a resumed run makes them again)."""
         self._lock.release()
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return in what two keys differ; the version of a method that only one of them has is told by its name already."""
+    differ = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+    told = [k for k in differ if not k.endswith(" version") or (k in here and k in there)]
+    return told or differ
+
+
+def upgraded(differ: Sequence[str]) -> str:
+    """Return what to add where keys differ in an algorithm's version."""
+    algorithms = [name.removesuffix(" version") for name in differ if name.endswith(" version")]
+    return f" Another version of {', '.join(algorithms)} makes other numbers." if algorithms else ""
 
 
 def discard(path: Path) -> None:

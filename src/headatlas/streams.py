@@ -25,6 +25,9 @@ from headatlas.prompts import Prompt, same_answer, templates, with_answer
 from headatlas.questions import order_functions
 from headatlas.store import Store, activation_arrays
 
+VERSION = 1
+"""Of the capture's algorithm: raise it whenever pooled z or the answers' scores change."""
+
 Answers = Literal["reference", "generated"]
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work goes on."""
@@ -136,7 +139,8 @@ def fitted(
 
 def _of_method(key: dict[str, Any], method: Method, seed: int) -> dict[str, Any]:
     """Return what makes two runs of a method on the same capture the same."""
-    return {**key, "method": method.name, "parameters": asdict(method), "seed": seed}  # type: ignore[call-overload]
+    own = {"method": method.name, f"{method.name} version": method.version, "seed": seed}
+    return {**key, **own, "parameters": asdict(method)}  # type: ignore[call-overload]
 
 
 Parts = Iterable[tuple[range, Callable[[], Arrays]]]

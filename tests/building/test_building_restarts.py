@@ -152,6 +152,7 @@ def foreign(path):
 def test_what_is_damaged_or_no_journal_is_refused(source, out):
     journal = out.with_suffix(".journal")
     no_journal = "is no journal of a build by this version. Give another --out."
+    whole = b""  # of the journal before each damage
     damages = [
         (lambda path: path.write_bytes(b"\0" * 512 + whole[512:]), no_journal),
         (lambda path: path.write_bytes(whole.replace(b"SQLite", b"Squall")), no_journal),

@@ -82,11 +82,15 @@ class Method(ABC):
       ``prediction_function``/``prediction_group`` and ``prediction_item``: held-out accuracy of a probe.
     - Attributes of the Dataset are the method's own findings about itself (flat, JSON-serialisable).
     - Results do not depend on the order of items beyond the seed's draw, nor on batch or chunk size.
+    - `version` is raised whenever the numbers change that the same arguments and seed give: rows of two versions are
+      never mixed, and a run of another version is never found done.
     """
 
     name: ClassVar[str]
     reads: ClassVar[Literal["activations", "model"]]
     default_sign: ClassVar[Sign] = "signed"
+    version: ClassVar[int] = 1
+    """Of the algorithm; part of every key by which stores and runs are known again."""
     ablates: ClassVar[bool] = False
     """Whether it takes heads' z away and reads what the model loses: what tests use, not what can be decoded."""
     interval: ClassVar[str] = "95% bootstrap over main questions (tasks, where they are named)"

@@ -67,6 +67,7 @@ class LinearProbe(Method):
 
     name: ClassVar[str] = "linear_probe"
     reads: ClassVar[Literal["activations", "model"]] = "activations"
+    version: ClassVar[int] = 2
     interval: ClassVar[str] = TRAINED_INTERVAL
     default_sign: ClassVar[Sign] = "positive"
     label: ClassVar[str] = "selectivity (hits minus false alarms, above control)"

@@ -242,6 +242,7 @@ class Probe(Method):
 
     name: ClassVar[str] = "probe"
     reads: ClassVar[Literal["activations", "model"]] = "activations"
+    version: ClassVar[int] = 2
     interval: ClassVar[str] = TRAINED_INTERVAL
     default_sign: ClassVar[Sign] = "absolute"
     label: ClassVar[str] = "mean gradient x projection"
