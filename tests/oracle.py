@@ -16,7 +16,7 @@ from headatlas.prompts import Prompt
 def plain_hooks(model: HeadModel, function: Callable[[int, Tensor], Tensor]) -> Iterator[None]:
     """Replace the z of every layer by ``function(layer, z)``, z of shape (row, position, head, head_dim)."""
     handles = []
-    for layer, module in enumerate(projections(model.model, model._architecture)):
+    for layer, module in enumerate(projections(model.model, model.architecture)):
 
         def hook(_module, args, layer=layer):
             z = args[0].unflatten(-1, (model.n_heads, model.head_dim))

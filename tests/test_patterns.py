@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from headatlas.errors import InputError, ModelError
+from headatlas.models.access import ATTENTION
 from headatlas.models.pattern_scores import Copying, MassAt, Spread
-from headatlas.models.patterns import NAME, Chunk, Patterns, _implementation
+from headatlas.models.patterns import Chunk, Patterns
 from headatlas.roles import repeat_targets
 from tests.tiny import ARCHITECTURES, VOCAB, tiny
 
@@ -36,7 +37,7 @@ class Collected:
 
 def eager(model, tokens, **more):
     """Return what transformers itself says the patterns are, (layer, head, query, key), and its logits."""
-    with torch.no_grad(), _implementation(model, "eager"):
+    with torch.no_grad(), model.attention_implementation("eager"):
         out = model.model(torch.from_numpy(tokens)[None], output_attentions=True, use_cache=False, **more)
     return np.stack([a[0].double().numpy() for a in out.attentions]), out.logits[0]
 
@@ -49,9 +50,9 @@ def test_streamed_patterns_are_the_models_own(name):
     model = tiny(name, dtype=torch.float64)
     patterns, sequences = Patterns(model), texts(20, 31, 20, 7, 1)
     got, asked = Collected(model, sequences), [np.array([len(s) - 1, 0]) for s in sequences]
-    before = model._text_config._attn_implementation
+    before = model.text_config._attn_implementation
     best = patterns.stream(sequences, got.take, predicting=asked, max_weights=700)
-    assert model._text_config._attn_implementation == before
+    assert model.text_config._attn_implementation == before
     assert (patterns.whole is not None) == name.startswith("falcon"), "only Falcon has attention code of its own"
     for sequence, full, tokens in zip(sequences, got.full, best, strict=True):
         own, logits = eager(model, sequence)
@@ -118,15 +119,15 @@ def test_no_more_than_one_chunk_of_one_layer_is_alive(name):
 def test_the_models_attention_is_its_own_again_after_an_exception():
     model = tiny("llama")
     patterns, (tokens,) = Patterns(model), texts(9)
-    before = model._text_config._attn_implementation
-    assert before != NAME
+    before = model.text_config._attn_implementation
+    assert before != ATTENTION
 
     def fail(chunk):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         patterns.stream([tokens], fail)
-    assert model._text_config._attn_implementation == before
+    assert model.text_config._attn_implementation == before
     eager(model, tokens)
 
 

@@ -121,10 +121,10 @@ def test_a_prompt_of_one_token():
 
 
 def test_an_answer_without_probability_is_named(monkeypatch):
-    model, logits_of = tiny("llama"), HeadModel._logits_of
+    model, logits_of = tiny("llama"), HeadModel.logits_of
     prompts = prompts_with_foils(2)
     never = torch.tensor([tok for tok in prompts[1].answer_tokens if tok not in prompts[0].answer_tokens])
-    monkeypatch.setattr(HeadModel, "_logits_of", lambda self, h: logits_of(self, h).index_fill(-1, never, -torch.inf))
+    monkeypatch.setattr(HeadModel, "logits_of", lambda self, h: logits_of(self, h).index_fill(-1, never, -torch.inf))
     with pytest.raises(RunError, match=rf"reference answer of {prompts[1].id} .* no probability in float32"):
         sweep(model, prompts, random_replacement(model))
 

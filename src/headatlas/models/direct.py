@@ -24,9 +24,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headatlas.errors import InputError, ModelError
-from headatlas.models.block import first_difference, wide
+from headatlas.models.block import first_difference
 from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
 from headatlas.models.hooks import on_every_input, on_results
+from headatlas.models.precision import wide
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -96,14 +97,14 @@ def _objective(answers: Answers, hidden: Float[Tensor, "token width"], against: 
             assert k is not None, "checked"
             direction, read = wide(weight[targets[k]] - weight[int(prompt.foil[k])])[None], hidden[at[k : k + 1]]
         total = total + (wide(read) * direction).sum(-1).mean()
-    return total / getattr(model._text_config, "logits_scaling", 1.0)
+    return total / getattr(model.text_config, "logits_scaling", 1.0)
 
 
 @contextmanager
 def _direct_path(model: "HeadModel") -> Iterator[None]:
     """Let gradients reach z through the residual stream only, with norms' scales frozen."""
     norms = [m for m in model.model.modules() if _is_norm(m)]
-    inside = [m for layer in model._layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
+    inside = [m for layer in model.layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
     with ExitStack() as stack:
         stack.enter_context(on_every_input(inside, torch.detach))
         stack.enter_context(on_results(norms, _frozen))

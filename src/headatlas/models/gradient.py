@@ -28,8 +28,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import InputError, RunError
-from headatlas.models.block import Block, wide
+from headatlas.models.block import Block
 from headatlas.models.memory import within_memory
+from headatlas.models.precision import wide
 from headatlas.models.sweep import Replacement, check_replacement, of_prompts
 from headatlas.prompts import Prompt
 
@@ -92,7 +93,7 @@ class Answers:
         assert len(joining) < 2, "rows of several layers can't be told apart"
         hidden: list[Tensor] = []
         tokens = self.block.tokens[None].expand(1 + sum(joining.values()), -1)
-        with self.model._on_output(hidden), self.model._on_z(on_x):
+        with self.model.on_output(hidden), self.model.on_z(on_x):
             self.model.model(input_ids=tokens, use_cache=False)
         return hidden[0]
 
@@ -106,7 +107,7 @@ class Answers:
 
     def logprob(self, hidden: Float[Tensor, "row token width"]) -> Float[Tensor, "row prompt"]:
         """Return the mean log-probability of a token of each prompt's reference answer, nats."""
-        logits = wide(self.model._logits_of(hidden[:, torch.cat(self.block.predicting)]))
+        logits = wide(self.model.logits_of(hidden[:, torch.cat(self.block.predicting)]))
         targets = torch.cat(self.block.targets)
         each = logits[:, torch.arange(len(targets), device=logits.device), targets] - torch.logsumexp(logits, -1)
         return torch.stack([part.mean(1) for part in each.split([len(t) for t in self.block.targets], 1)], 1)

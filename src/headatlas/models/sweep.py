@@ -215,6 +215,6 @@ def _plain_run(model: "HeadModel", prompt: Prompt, rows: int) -> Float[Tensor, "
     """Run a whole prompt as `rows` equal rows of a batch; return the hidden states before the output layer."""
     hidden: list[Tensor] = []
     tokens = torch.from_numpy(pack([prompt.tokens[:-1]]).tokens).to(model.device)
-    with model._on_output(hidden):
+    with model.on_output(hidden):
         model.model(input_ids=tokens[None].expand(rows, -1), use_cache=False)
     return hidden[0]
