@@ -28,6 +28,8 @@ def by_hand(module, x, parts):
     if isinstance(module, torch.nn.LayerNorm):
         centred = parts - parts.mean(-1, keepdim=True)
         return centred / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + module.eps) * module.weight
+    if type(module).__name__.startswith("Cohere"):  # layer norms of its own, without a bias
+        x, parts = x - x.mean(-1, keepdim=True), parts - parts.mean(-1, keepdim=True)
     gain = 1 + module.weight if type(module).__name__.startswith("Gemma") else module.weight
     eps = getattr(module, "variance_epsilon", None) or module.eps
     return parts / torch.sqrt(x.square().mean(-1, keepdim=True) + eps) * gain
@@ -64,6 +66,7 @@ def taken_apart(model, name: str, prompt, against: str):
                 written = by_hand(norms[layer], seen[norms[layer]], written)
             written = written * getattr(config, "residual_multiplier", 1.0)
             read = by_hand(final, seen[final], written)[at] / getattr(config, "logits_scaling", 1.0)
+            read = read * getattr(config, "logit_scale", 1.0)
             found[layer, head] = (read * direction).sum(-1)[which].mean()
     against_logit = logits[at].mean(-1) if against == "mean" else logits[at, foil]
     return found, float((logits[at, targets] - against_logit)[which].mean())

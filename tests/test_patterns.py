@@ -53,13 +53,17 @@ def test_streamed_patterns_are_the_models_own(name):
     before = model.text_config._attn_implementation
     best = patterns.stream(sequences, got.take, predicting=asked, max_weights=700)
     assert model.text_config._attn_implementation == before
-    assert (patterns.whole is not None) == name.startswith("falcon"), "only Falcon has attention code of its own"
+    expected = {"falcon": "its own code", "falcon-alibi": "its own code", "gpt_oss": "the logits differ"}
+    assert (patterns.whole is None) == (name not in expected) and expected.get(name, "") in (patterns.whole or "")
     for sequence, full, tokens in zip(sequences, got.full, best, strict=True):
         own, logits = eager(model, sequence)
         # eager attention takes its softmax in float32, also in a float64 model
         np.testing.assert_allclose(full, own, atol=1e-5)
         np.testing.assert_array_equal(tokens, logits[[len(sequence) - 1, 0]].argmax(-1).numpy())
-        np.testing.assert_allclose(full.sum(-1), 1, atol=1e-6)
+        if name == "gpt_oss":
+            assert (full.sum(-1) < 1).all(), "its learned sinks take a share"
+        else:
+            np.testing.assert_allclose(full.sum(-1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "phi3-longrope", "falcon-alibi", "gpt2", "mixtral"])

@@ -14,7 +14,7 @@ prompts, answers, or what is asked of the logits.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from headatlas.errors import ModelError
 from headatlas.models.architectures import (
     Architecture,
     architecture_of,
@@ -32,7 +33,7 @@ from headatlas.models.architectures import (
     text_config,
     walk,
 )
-from headatlas.models.hooks import Replace, on_first_input
+from headatlas.models.hooks import Replace, noting_results, on_first_input, on_results, standing_in
 from headatlas.models.tree import TokenTree
 
 Z = Float[Tensor, "batch position head head_dim"]
@@ -132,6 +133,22 @@ class Access:
             return window if self.text_config.layer_types[layer] == "sliding_attention" else None
         return window
 
+    @contextmanager
+    def windows_of(self, size: int) -> Iterator[None]:
+        """Cut the model's sliding windows to `size` positions at most, so that a short text crosses them.
+
+        Stock masks and those made here follow the config alike; nothing else of a layer does.
+        """
+        before = getattr(self.text_config, "sliding_window", None)
+        if before is None:
+            yield
+            return
+        self.text_config.sliding_window = min(before, size)
+        try:
+            yield
+        finally:
+            self.text_config.sliding_window = before
+
     # -- reading and replacing ----------------------------------------------------------------------
 
     def split_heads(self, x: Tensor) -> Z:
@@ -182,13 +199,53 @@ class Access:
     # -- running ------------------------------------------------------------------------------------
 
     def logits_of(self, hidden: Float[Tensor, "*position width"]) -> Float[Tensor, "*position vocab"]:
-        """Return the logits of hidden states that `on_output` found, as the model makes them."""
-        logits = self.model.get_output_embeddings()(hidden)
-        if scale := getattr(self.text_config, "logits_scaling", None):
-            logits = logits / scale
-        if cap := getattr(self.text_config, "final_logit_softcapping", None):
-            logits = torch.tanh(logits / cap) * cap
-        return logits
+        """Return the logits of hidden states that `on_output` found, as the model makes them.
+
+        Whatever a family does behind its output layer (scales, caps, tokens it bars) is done by its own forward pass,
+        which goes on from these hidden states; nothing before the output layer runs again.
+        """
+        batch = hidden if hidden.ndim == 3 else hidden[None]
+        logits = self._ending(on_first_input([(self.model.get_output_embeddings(), lambda _: batch)]))
+        return logits if hidden.ndim == 3 else logits[0]
+
+    @torch.inference_mode(False)
+    def logit_scale(self) -> float:
+        """Return the derivative of a logit with respect to what the output layer gives for it, at 0.
+
+        It is what the model multiplies its logits by; a soft cap is the identity there.
+
+        Raises
+        ------
+        ModelError
+            It is not the same for all tokens.
+        """
+        raw = torch.zeros(1, 1, int(self.model.get_output_embeddings().weight.shape[0]), dtype=self.dtype)
+        raw = raw.to(self.device).requires_grad_()
+        with torch.enable_grad():
+            logits = self._ending(on_results([self.model.get_output_embeddings()], lambda *_: raw))
+            (slope,) = torch.autograd.grad(logits.sum(), raw)
+        low, high = float(slope.min()), float(slope.max())
+        if low != high:
+            raise ModelError(
+                f"{self.name} multiplies the logits of its tokens by different numbers ({low:.3g} to {high:.3g}), so "
+                "what is written into them can't be compared. Give another method, e.g. --method attribution."
+            )
+        return high
+
+    def _ending(self, hooked: AbstractContextManager[None]) -> Float[Tensor, "batch position vocab"]:
+        """Run the end of the model's own forward pass, from the output layer on, with hooks on that."""
+        name = self.architecture.layers.split(".")[0]
+        body = getattr(self.model, name)
+        if not hasattr(self, "_body"):  # what the body returns, to stand in for its run
+            self._body: list[Any] = []
+            with torch.inference_mode(False), torch.no_grad(), noting_results(body, self._body):
+                self.model(input_ids=self._one_token(), use_cache=False)
+        # a body that never ran is but a list of layers: then the one token runs through them
+        with standing_in(body, self._body[0]) if self._body else nullcontext(), hooked:
+            return self.model(input_ids=self._one_token(), use_cache=False).logits
+
+    def _one_token(self) -> Int[Tensor, "1 1"]:
+        return torch.zeros(1, 1, dtype=torch.long, device=self.device)
 
     def logits(self, tree: TokenTree, nodes: Int[np.ndarray, " n"], *, cache: Any = None) -> Float[Tensor, "n vocab"]:
         """Run a tree; return the logits at `nodes`, float32. A transformers `cache` keeps keys and values.

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headatlas.errors import InputError, ModelError
+from headatlas.models.architectures import unknown_masks
 from headatlas.models.precision import capped
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Chunk:
     window
         How many keys back the layer sees, the query's own position included; None without a limit.
     weights
-        Attention weights, float32 or float64; a head's sum over keys is 1. Keys run from position 0 to the last
+        Attention weights, float32 or float64; a head's sum over keys is 1, or less where the model lets a learned sink
+        take a share. Keys run from position 0 to the last
         query's; those after a query or outside the window have 0.
     """
 
@@ -198,15 +200,16 @@ class Patterns:
     def _prove(self) -> str | None:
         """Return why the patterns computed here would not be the model's own, or None if they are."""
         model = self.model
-        if model.own_attention:
-            return model.own_attention
+        if why := model.own_attention or unknown_masks(model.text_config):
+            return why
         vocab = model.model.get_input_embeddings().num_embeddings
         tokens = (np.arange(24) * 7919 % min(vocab, 5000))[None, : model.context]
         last = np.array([tokens.shape[1] - 1])
         met: set[int] = set()
-        plain = self._forward(tokens, last).logits.float()
-        with model.attending(_Attention(model, np.array([0]), lambda chunk: met.add(chunk.layer), 1 << 20)):
-            streamed = self._forward(tokens, last).logits.float()
+        with model.windows_of(8):
+            plain = self._forward(tokens, last).logits.float()
+            with model.attending(_Attention(model, np.array([0]), lambda chunk: met.add(chunk.layer), 1 << 20)):
+                streamed = self._forward(tokens, last).logits.float()
         if met != set(range(model.n_layers)):
             return f"only {len(met)} of {model.n_layers} layers ask transformers' attention interface"
         error = float((streamed - plain).abs().max() / plain.abs().max().clamp_min(1e-30))
