@@ -9,8 +9,9 @@ import torch
 from headatlas.errors import InputError, RunError
 from headatlas.methods.ablation import Ablation, AblationResample, AblationZero, balanced_mean, replacements
 from headatlas.methods.base import Activations
-from headatlas.models.block import METRICS, Block, Variants
+from headatlas.models.block import Block, Variants
 from headatlas.models.head_model import HeadModel
+from headatlas.models.objective import METRICS
 from headatlas.models.sweep import sweep
 from tests.tiny import ARCHITECTURES, VOCAB, random_prompts, tiny
 

@@ -6,8 +6,7 @@
    variant does not differ from row 0, so that layer's variants join the batch there, as copies of row 0, and get
    their z replaced at the layer's projection. All rows attend to the same keys of the prompt, which are never
    copied, and to their own keys in the block.
-3. `Block.read` turns the last hidden states of all rows into what is asked of them: the answers' log-probabilities,
-   the divergence from row 0, the logit difference between answer and foil.
+3. `Block.read` turns the last hidden states of all rows into what is asked of them (`models.objective`).
 
 The cost of all heads of a step is that of (heads x (layers + 1) / 2) x answer tokens, not of a prompt a head.
 It does not know what z is replaced by, nor how results are averaged.
@@ -25,15 +24,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headatlas.models.access import Access
+from headatlas.models.objective import METRICS, Read, values
 from headatlas.models.precision import capped, wide
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
 
 Positions = Literal["answer", "all"]
-METRICS = ("logprob", "total", "kl", "logit_diff")
-"""What is read of a row and a step: the mean and the total log-probability of the reference answer's tokens (nats),
-the mean over them of KL(row 0 || row) (nats), and the logit of the answer's minus that of the foil's token where the
-two first differ (NaN without a foil)."""
 
 
 @dataclass(frozen=True)
@@ -278,31 +274,31 @@ class Block:
     # -- reading ------------------------------------------------------------------------------------
 
     def read(
-        self, hidden: Float[Tensor, "row token width"], *, base: "Base", rows: int = 64
-    ) -> Float[np.ndarray, "row prompt metric"]:
-        """Return the `METRICS` of every row and prompt, `rows` rows at a time."""
-        return torch.cat([self._read(part, base) for part in hidden.split(rows)]).cpu().numpy()
+        self,
+        hidden: Float[Tensor, "row token width"],
+        *,
+        base: "Base",
+        objectives: Sequence[str] = METRICS,
+        rows: int = 64,
+    ) -> Float[np.ndarray, "row prompt objective"]:
+        """Return the objectives of every row and prompt, `rows` rows at a time."""
+        parts = [values(self.answers(part, base=base), objectives) for part in hidden.split(rows)]
+        return torch.cat(parts).cpu().numpy()
 
     def base(self, hidden: Float[Tensor, "1 token width"]) -> "Base":
         """Return what the other rows are compared with, from row 0."""
-        asked, where = torch.unique(torch.cat(self.predicting), return_inverse=True)
-        logits = wide(self.model.logits_of(hidden[0, asked]))
-        return Base(asked, list(where.split([len(t) for t in self.targets])), torch.log_softmax(logits, -1))
+        asked, where = self._asked()
+        return Base(asked, where, torch.log_softmax(wide(self.model.logits_of(hidden[0, asked])), -1))
 
-    def _read(self, hidden: Float[Tensor, "row token width"], base: "Base") -> Float[Tensor, "row prompt metric"]:
-        logits = wide(self.model.logits_of(hidden[:, base.asked]))
-        norm = torch.logsumexp(logits, -1)
-        # KL(p || q) = sum p log p - sum p logit_q + log Z_q
-        p = base.logp.exp()
-        kl = (p * base.logp).sum(-1) - torch.einsum("rtv,tv->rt", logits, p) + norm
-        out = []
-        for prompt, targets, at in zip(self.prompts, self.targets, base.where, strict=True):
-            total = (logits[:, at, targets] - norm[:, at]).sum(-1)
-            difference = torch.full_like(total, float("nan"))
-            if (k := first_difference(prompt)) is not None:
-                difference = logits[:, at[k], targets[k]] - logits[:, at[k], int(prompt.foil[k])]
-            out.append(torch.stack([total / len(targets), total, kl[:, at].mean(-1), difference], -1))
-        return torch.stack(out, 1)
+    def answers(self, hidden: Float[Tensor, "row token width"], *, base: "Base | None" = None) -> Read:
+        """Return what rows say where the answers are predicted; compared with their row 0 where there is no `base`."""
+        asked, where = self._asked() if base is None else (base.asked, base.where)
+        logits = wide(self.model.logits_of(hidden[:, asked]))
+        return Read(logits, self.prompts, self.targets, where, None if base is None else base.logp)
+
+    def _asked(self) -> tuple[Int[Tensor, " asked"], list[Int[Tensor, " _answer"]]]:
+        asked, where = torch.unique(torch.cat(self.predicting), return_inverse=True)
+        return asked, list(where.split([len(t) for t in self.targets]))
 
 
 @dataclass(frozen=True)
@@ -321,13 +317,6 @@ def _joining(n: int) -> Any:
         return torch.cat([hidden, hidden[:1].expand(n, -1, -1)])
 
     return join
-
-
-def first_difference(prompt: Prompt) -> int | None:
-    """Return the index of the first token in which the answer and the foil differ, if one is in both."""
-    n = min(len(prompt.foil), len(prompt.answer_tokens))
-    differ = np.flatnonzero(prompt.foil[:n] != prompt.answer_tokens[:n])
-    return int(differ[0]) if len(differ) else None
 
 
 def _attend_part(

@@ -24,9 +24,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headatlas.errors import InputError, ModelError
-from headatlas.models.block import first_difference
 from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
 from headatlas.models.hooks import on_every_input, on_results
+from headatlas.models.objective import Unembedding, first_difference, objectives
 from headatlas.models.precision import wide
 from headatlas.prompts import Prompt
 
@@ -86,17 +86,13 @@ def check_foils(prompts: Sequence[Prompt], against: Against) -> None:
 def _objective(answers: Answers, hidden: Float[Tensor, "token width"], against: Against) -> Tensor:
     """Return the sum over prompts of the mean logit of the answer's tokens over what they are held against."""
     model = answers.model
-    weight = model.model.get_output_embeddings().weight
-    mean = wide(weight).mean(0) if against == "mean" else None
+    out = Unembedding(model.model.get_output_embeddings().weight)
+    linear = objectives.get({"mean": "logit", "foil": "logit_diff"}[against]).linear
+    assert linear is not None, "both are linear in the logits"
     total = hidden.new_zeros((), dtype=wide(hidden).dtype)
     for prompt, targets, at in zip(answers.prompts, answers.block.targets, answers.block.predicting, strict=True):
-        if mean is not None:
-            direction, read = wide(weight[targets]) - mean, hidden[at]
-        else:
-            k = first_difference(prompt)
-            assert k is not None, "checked"
-            direction, read = wide(weight[targets[k]] - weight[int(prompt.foil[k])])[None], hidden[at[k : k + 1]]
-        total = total + (wide(read) * direction).sum(-1).mean()
+        direction, which = linear(out, prompt, targets)
+        total = total + (wide(hidden[at[which]]) * direction).sum(-1).mean()
     return total * model.logit_scale()
 
 
