@@ -16,7 +16,7 @@ from headatlas.prompts import Prompt
 def plain_hooks(model: HeadModel, function: Callable[[int, Tensor], Tensor]) -> Iterator[None]:
     """Replace the z of every layer by ``function(layer, z)``, z of shape (row, position, head, head_dim)."""
     handles = []
-    for layer, module in enumerate(projections(model.model, model._architecture)):
+    for layer, module in enumerate(projections(model.model, model.architecture)):
 
         def hook(_module, args, layer=layer):
             z = args[0].unflatten(-1, (model.n_heads, model.head_dim))
@@ -48,6 +48,13 @@ def logprob(model: HeadModel, prompt: Prompt, function: Callable[[int, Tensor], 
 def in_float64(model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> HeadModel:
     """Let what transformers computes in float32 (RMS norms, routers, softmaxes) run in the model's float64."""
     for module in model.model.modules():
+        if type(module).__name__.startswith("Cohere") and type(module).__name__.endswith("LayerNorm"):
+
+            def centred(x: Tensor, module=module) -> Tensor:
+                x = x - x.mean(-1, keepdim=True)
+                return module.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + module.variance_epsilon)
+
+            monkeypatch.setattr(module, "forward", centred)
         if type(module).__name__.endswith("RMSNorm"):
             eps = getattr(module, "variance_epsilon", None) or module.eps
             gain = 1 + module.weight if type(module).__name__.startswith("Gemma") else module.weight

@@ -28,6 +28,8 @@ def by_hand(module, x, parts):
     if isinstance(module, torch.nn.LayerNorm):
         centred = parts - parts.mean(-1, keepdim=True)
         return centred / torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + module.eps) * module.weight
+    if type(module).__name__.startswith("Cohere"):  # layer norms of its own, without a bias
+        x, parts = x - x.mean(-1, keepdim=True), parts - parts.mean(-1, keepdim=True)
     gain = 1 + module.weight if type(module).__name__.startswith("Gemma") else module.weight
     eps = getattr(module, "variance_epsilon", None) or module.eps
     return parts / torch.sqrt(x.square().mean(-1, keepdim=True) + eps) * gain
@@ -38,7 +40,7 @@ def taken_apart(model, name: str, prompt, against: str):
     """Every head's contribution by hand from one stock forward pass, and the whole logit difference."""
     family = name.split("-")[0]
     final = walk(model.model, FINAL.get(family, "model.norm"))
-    norms = {i: layer.post_attention_layernorm for i, layer in enumerate(model._layers) if family in AFTER_ATTENTION}
+    norms = {i: layer.post_attention_layernorm for i, layer in enumerate(model.layers) if family in AFTER_ATTENTION}
     z, seen = {}, {}
     handles = [
         m.register_forward_hook(lambda m, args, out: seen.__setitem__(m, args[0][0])) for m in (final, *norms.values())
@@ -51,19 +53,20 @@ def taken_apart(model, name: str, prompt, against: str):
     unembed = model.model.get_output_embeddings().weight
     direction = unembed[targets] - (unembed.mean(0) if against == "mean" else unembed[foil])
     which = list(range(len(at))) if against == "mean" else [int((targets != foil).nonzero()[0])]
-    config = model._text_config
+    config = model.text_config
     found = np.zeros((model.n_layers, model.n_heads))
     for layer in range(model.n_layers):
         for head in range(model.n_heads):
             alone = torch.zeros_like(z[layer])
             alone[:, head] = z[layer][:, head]
-            project = model._projections[layer]
+            project = model.projections[layer]
             weight = project.weight if family == "gpt2" else project.weight.T  # Conv1D is (in, out)
             written = alone.flatten(1) @ weight
             if layer in norms:
                 written = by_hand(norms[layer], seen[norms[layer]], written)
             written = written * getattr(config, "residual_multiplier", 1.0)
             read = by_hand(final, seen[final], written)[at] / getattr(config, "logits_scaling", 1.0)
+            read = read * getattr(config, "logit_scale", 1.0)
             found[layer, head] = (read * direction).sum(-1)[which].mean()
     against_logit = logits[at].mean(-1) if against == "mean" else logits[at, foil]
     return found, float((logits[at, targets] - against_logit)[which].mean())
@@ -82,9 +85,9 @@ def test_equals_the_residual_stream_taken_apart(name, dtype, tolerance):
 
 def test_granites_multipliers_count():
     model = tiny("granite", dtype=DOUBLE)
-    for layer in model._layers:
+    for layer in model.layers:
         layer.residual_multiplier = 0.3
-    model._text_config.residual_multiplier = 0.3
+    model.text_config.residual_multiplier = 0.3
     prompt = with_foils(random_prompts(1))[0]
     expected, _ = taken_apart(model, "granite", prompt, "mean")
     np.testing.assert_allclose(contributions(model, [prompt])[0], expected, atol=1e-6)
@@ -118,7 +121,7 @@ def test_old_opt_has_norms_on_the_residual_path_and_a_projection_after_it(before
     for layer, head in [(0, 1), (1, 0), (2, 3)]:
         alone = torch.zeros_like(z[layer])
         alone[:, head] = z[layer][:, head]
-        x = alone.flatten(1) @ model._projections[layer].weight.T
+        x = alone.flatten(1) @ model.projections[layer].weight.T
         if not before:
             for norm in norms[2 * layer :]:
                 x = by_hand(norm, seen[norm], x)
@@ -135,13 +138,13 @@ def test_heads_mlps_and_embedding_sum_to_the_logit_difference():
     heads = contributions(model, [prompt]).sum()
     final = model.model.model.norm
     parts, whole = [], {}
-    hooks = [layer.mlp.register_forward_hook(lambda m, a, out: parts.append(out[0])) for layer in model._layers]
+    hooks = [layer.mlp.register_forward_hook(lambda m, a, out: parts.append(out[0])) for layer in model.layers]
     hooks.append(model.model.model.embed_tokens.register_forward_hook(lambda m, a, out: parts.append(out[0])))
     hooks.append(final.register_forward_hook(lambda m, a, out: whole.__setitem__("x", a[0][0])))
     _, difference = taken_apart(model, "llama", prompt, "mean")
     for hook in hooks:
         hook.remove()
-    parts += [layer.self_attn.o_proj.bias for layer in model._layers]
+    parts += [layer.self_attn.o_proj.bias for layer in model.layers]
     unembed = model.model.get_output_embeddings().weight
     direction = unembed[torch.from_numpy(prompt.answer_tokens)] - unembed.mean(0)
     rest = by_hand(final, whole["x"], sum(parts))[prompt.predicting]

@@ -185,7 +185,7 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
     """Two heads of the last layer write the answer's token and against it; all others of that layer write nothing."""
     model = tiny(name)
     answer = 7
-    project = model._projections[-1]
+    project = model.projections[-1]
     output = model.model.get_output_embeddings().weight
     direction = output[answer] - output.mean(0)
     direction = direction / direction.norm()

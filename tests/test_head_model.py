@@ -9,13 +9,14 @@ import torch
 from headatlas.errors import InputError, ModelError, RunError
 from headatlas.models.architectures import Architecture, architectures, projections
 from headatlas.models.head_model import HeadModel
+from headatlas.models.proofs import prove
 from tests.tiny import ARCHITECTURES, Tokens, random_prompts, tiny
 
 
 def stock(model: HeadModel, prompt, head=None):
     """The obviously right twin: one plain forward pass of the Hugging Face model, one plain hook a layer."""
     seen, handles = {}, []
-    for layer, module in enumerate(projections(model.model, model._architecture)):
+    for layer, module in enumerate(projections(model.model, model.architecture)):
 
         def hook(_module, args, layer=layer):
             x = args[0].clone()
@@ -117,7 +118,7 @@ def test_edits_nest_and_are_gone_after_an_exception():
         torch.testing.assert_close(model.model(input_ids=tokens).logits, both)
     with pytest.raises(ZeroDivisionError), model.edit({0: lambda z: z / 0 if 1 // 0 else z}):
         model.model(input_ids=tokens)
-    assert not any(p._forward_pre_hooks for p in model._projections)
+    assert not any(p._forward_pre_hooks for p in model.projections)
     torch.testing.assert_close(model.model(input_ids=tokens).logits, plain, atol=0, rtol=0)
 
 
@@ -209,18 +210,18 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 def test_a_wrong_table_entry_is_refused_by_the_proof():
     model = tiny("llama")
     wrong = Architecture("model.layers", "mlp.down_proj")
-    model._architecture = wrong
-    model._projections = list(projections(model.model, wrong))
+    model.architecture = wrong
+    model.projections = list(projections(model.model, wrong))
     with pytest.raises(ModelError, match=r"layer 0: the input of 'mlp.down_proj' has shape \(1, 8, 48\)"):
-        model.prove()
+        prove(model)
 
 
 def test_a_slice_of_the_output_is_no_head():
     """q_proj's input has the right width here, but editing it is not what the heads add up from."""
     model = tiny("llama", dtype=torch.float64)
-    model._projections = [torch.nn.Identity() for _ in range(model.n_layers)]
+    model.projections = [torch.nn.Identity() for _ in range(model.n_layers)]
     with pytest.raises(ModelError, match="has shape None"):
-        model.prove()
+        prove(model)
 
 
 def test_an_architecture_that_packs_wrongly_is_run_one_prompt_at_a_time():

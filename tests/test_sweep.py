@@ -9,8 +9,9 @@ import torch
 from headatlas.errors import InputError, RunError
 from headatlas.methods.ablation import Ablation, AblationResample, AblationZero, balanced_mean, replacements
 from headatlas.methods.base import Activations
-from headatlas.models.block import METRICS, Block, Variants
+from headatlas.models.block import Block, Variants
 from headatlas.models.head_model import HeadModel
+from headatlas.models.objective import METRICS
 from headatlas.models.sweep import sweep
 from tests.tiny import ARCHITECTURES, VOCAB, random_prompts, tiny
 
@@ -121,10 +122,10 @@ def test_a_prompt_of_one_token():
 
 
 def test_an_answer_without_probability_is_named(monkeypatch):
-    model, logits_of = tiny("llama"), HeadModel._logits_of
+    model, logits_of = tiny("llama"), HeadModel.logits_of
     prompts = prompts_with_foils(2)
     never = torch.tensor([tok for tok in prompts[1].answer_tokens if tok not in prompts[0].answer_tokens])
-    monkeypatch.setattr(HeadModel, "_logits_of", lambda self, h: logits_of(self, h).index_fill(-1, never, -torch.inf))
+    monkeypatch.setattr(HeadModel, "logits_of", lambda self, h: logits_of(self, h).index_fill(-1, never, -torch.inf))
     with pytest.raises(RunError, match=rf"reference answer of {prompts[1].id} .* no probability in float32"):
         sweep(model, prompts, random_replacement(model))
 
@@ -191,7 +192,7 @@ def test_short_memory_makes_chunks_smaller_then_packs_and_changes_nothing(name, 
 
     monkeypatch.setattr(Block, "read", scarce)
     found = sweep(model, prompts, r)
-    np.testing.assert_allclose(found.effect, whole.effect, atol=1e-5)
+    np.testing.assert_allclose(found.effect, whole.effect, atol=1e-4)  # float32, totals of some 20 nats
     np.testing.assert_allclose(found.base, whole.base, atol=1e-5)
     assert rows[0][1] > 100 >= rows[-1][1]
 

@@ -71,6 +71,15 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "granite": ("granite", {**_GQA, "logits_scaling": 2.0, "attention_multiplier": 0.2}),
     "smollm3": ("smollm3", {**_GQA, "no_rope_layers": [1, 0, 1]}),
     "starcoder2": ("starcoder2", {**_GQA, "sliding_window": 5}),
+    "cohere": ("cohere", {**_GQA, "logit_scale": 0.3}),
+    "cohere2": ("cohere2", {**_WINDOWS, "logit_scale": 0.3}),
+    "gpt_oss": (
+        "gpt_oss",
+        {
+            **_WINDOWS, "head_dim": 6, "num_local_experts": 3, "num_experts_per_tok": 2,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        },
+    ),
     "gpt2": ("gpt2", {"vocab_size": VOCAB, **_GPT2}),
     "gpt_neox": ("gpt_neox", {**_SIZES, "rotary_pct": 0.5}),
     "falcon": ("falcon", {**_SIZES, "new_decoder_architecture": True, "num_kv_heads": 2, "alibi": False}),
@@ -99,9 +108,11 @@ def tiny(name: str, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Hea
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **config))
     with torch.no_grad():
-        for weight in model.parameters():
+        for parameter, weight in model.named_parameters():
             if weight.ndim >= 2:
                 weight.normal_(std=0.4)
+            elif parameter.endswith("sinks"):
+                weight.normal_(std=2)
             else:
                 weight.add_(torch.randn_like(weight) * 0.1)
     return HeadModel(model.to(dtype).eval(), Tokens(), name)

@@ -354,7 +354,7 @@ def gated_logprob(answers: Answers, gates: Float[Tensor, "row layer head"]) -> F
         return lambda z: z * gates[:, layer][:, None, :, None]
 
     functions = {layer: gated(layer) for layer in range(gates.shape[1])}
-    return answers.logprob(answers.run(functions, joining={0: len(gates) - 1}))
+    return answers.value(answers.run(functions, joining={0: len(gates) - 1}))
 
 
 class _Batches:

@@ -63,6 +63,9 @@ architectures.register("olmo2", _LLAMA_LIKE)
 architectures.register("granite", _LLAMA_LIKE)
 architectures.register("smollm3", _MIXED_WINDOWS)
 architectures.register("starcoder2", _LLAMA_LIKE)
+architectures.register("cohere", _LLAMA_LIKE)
+architectures.register("cohere2", _MIXED_WINDOWS)
+architectures.register("gpt_oss", _MIXED_WINDOWS)
 architectures.register("gpt2", Architecture("transformer.h", "attn.c_proj"))
 architectures.register("gpt_neox", Architecture("gpt_neox.layers", "attention.dense"))
 architectures.register("falcon", Architecture("transformer.h", "self_attention.dense"))
@@ -111,7 +114,16 @@ def exact_when_packed(config: Any, architecture: Architecture) -> str | None:
     varying = sorted(kinds & {"dynamic", "longrope"})
     if varying:
         return f"{varying[0]} RoPE picks its frequencies by the longest prompt of a batch"
-    return None
+    return unknown_masks(config)
+
+
+def unknown_masks(config: Any) -> str | None:
+    """Return which kind of layer a text model's `config` has whose mask is not known here, or None.
+
+    No short proof can show such a mask: chunks of thousands of tokens, say, begin beyond it.
+    """
+    kinds = sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"})
+    return f"it is not known what layers of kind '{kinds[0]}' see" if kinds else None
 
 
 def architecture_of(config: Any) -> Architecture:

@@ -6,35 +6,30 @@
    variant does not differ from row 0, so that layer's variants join the batch there, as copies of row 0, and get
    their z replaced at the layer's projection. All rows attend to the same keys of the prompt, which are never
    copied, and to their own keys in the block.
-3. `Block.read` turns the last hidden states of all rows into what is asked of them: the answers' log-probabilities,
-   the divergence from row 0, the logit difference between answer and foil.
+3. `Block.read` turns the last hidden states of all rows into what is asked of them (`models.objective`).
 
 The cost of all heads of a step is that of (heads x (layers + 1) / 2) x answer tokens, not of a prompt a head.
 It does not know what z is replaced by, nor how results are averaged.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from headatlas.models.access import Access
+from headatlas.models.objective import METRICS, Read, values
+from headatlas.models.precision import capped, wide
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
 
-if TYPE_CHECKING:
-    from headatlas.models.head_model import HeadModel
-
 Positions = Literal["answer", "all"]
-METRICS = ("logprob", "total", "kl", "logit_diff")
-"""What is read of a row and a step: the mean and the total log-probability of the reference answer's tokens (nats),
-the mean over them of KL(row 0 || row) (nats), and the logit of the answer's minus that of the foil's token where the
-two first differ (NaN without a foil)."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ class Block:
         For every prompt, its answer's token ids, (answer,).
     """
 
-    def __init__(self, model: "HeadModel", prompts: Sequence[Prompt], *, positions: Positions = "answer") -> None:
+    def __init__(self, model: Access, prompts: Sequence[Prompt], *, positions: Positions = "answer") -> None:
         self.model, self.prompts = model, tuple(prompts)
         self.targets = [torch.from_numpy(p.answer_tokens.astype(np.int64)).to(model.device) for p in prompts]
         self._keys: list[Tensor] = []
@@ -182,7 +177,7 @@ class Block:
         from transformers import DynamicCache
 
         cache = DynamicCache()
-        self.model._logits(tree, np.array([0]), cache=cache)
+        self.model.logits(tree, np.array([0]), cache=cache)
         self._keys = [layer.keys[0] for layer in cache.layers]
         self._values = [layer.values[0] for layer in cache.layers]
 
@@ -224,15 +219,12 @@ class Block:
             Layer -> how many copies of row 0 join the batch there, as its last rows.
         """
         hidden: list[Tensor] = []
-        size = len(self)
-        mask: Any = torch.zeros(1, 1, size, size, dtype=self.model.dtype, device=self.model.device)
-        if self.model._architecture.masks == "by_layer_type":
-            mask = dict.fromkeys(set(self.model._text_config.layer_types), mask)
+        mask = self.model.open_mask(len(self))
         with ExitStack() as stack:
-            stack.enter_context(self._attention())
-            stack.enter_context(self.model._on_output(hidden))
-            stack.enter_context(self.model._on_layers({i: _joining(n) for i, n in (joining or {}).items()}))
-            stack.enter_context(self.model._on_z(functions))
+            stack.enter_context(self.model.attending(self._attend))
+            stack.enter_context(self.model.on_output(hidden))
+            stack.enter_context(self.model.on_layers({i: _joining(n) for i, n in (joining or {}).items()}))
+            stack.enter_context(self.model.on_z(functions))
             self.model.model(
                 input_ids=self.tokens[None], position_ids=self.depth[None], attention_mask=mask, use_cache=False
             )
@@ -247,20 +239,6 @@ class Block:
             return z.reshape(x.shape)
 
         return replace
-
-    @contextmanager
-    def _attention(self) -> Iterator[None]:
-        """Let the model's attention see the prompt's keys beside the block's own."""
-        from transformers import AttentionInterface
-
-        name, config = "headatlas_block", self.model._text_config
-        before = config._attn_implementation
-        AttentionInterface.register(name, self._attend)
-        config._attn_implementation = name
-        try:
-            yield
-        finally:
-            config._attn_implementation = before
 
     def _attend(
         self,
@@ -277,7 +255,7 @@ class Block:
         """Attend part by part; the signature is that of transformers' attention functions."""
         layer = module.layer_idx
         query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-        window = self.model._window(layer)
+        window = self.model.window(layer)
         out = [
             _attend_part(
                 query[:, :, part.at],
@@ -296,31 +274,31 @@ class Block:
     # -- reading ------------------------------------------------------------------------------------
 
     def read(
-        self, hidden: Float[Tensor, "row token width"], *, base: "Base", rows: int = 64
-    ) -> Float[np.ndarray, "row prompt metric"]:
-        """Return the `METRICS` of every row and prompt, `rows` rows at a time."""
-        return torch.cat([self._read(part, base) for part in hidden.split(rows)]).cpu().numpy()
+        self,
+        hidden: Float[Tensor, "row token width"],
+        *,
+        base: "Base",
+        objectives: Sequence[str] = METRICS,
+        rows: int = 64,
+    ) -> Float[np.ndarray, "row prompt objective"]:
+        """Return the objectives of every row and prompt, `rows` rows at a time."""
+        parts = [values(self.answers(part, base=base), objectives) for part in hidden.split(rows)]
+        return torch.cat(parts).cpu().numpy()
 
     def base(self, hidden: Float[Tensor, "1 token width"]) -> "Base":
         """Return what the other rows are compared with, from row 0."""
-        asked, where = torch.unique(torch.cat(self.predicting), return_inverse=True)
-        logits = wide(self.model._logits_of(hidden[0, asked]))
-        return Base(asked, list(where.split([len(t) for t in self.targets])), torch.log_softmax(logits, -1))
+        asked, where = self._asked()
+        return Base(asked, where, torch.log_softmax(wide(self.model.logits_of(hidden[0, asked])), -1))
 
-    def _read(self, hidden: Float[Tensor, "row token width"], base: "Base") -> Float[Tensor, "row prompt metric"]:
-        logits = wide(self.model._logits_of(hidden[:, base.asked]))
-        norm = torch.logsumexp(logits, -1)
-        # KL(p || q) = sum p log p - sum p logit_q + log Z_q
-        p = base.logp.exp()
-        kl = (p * base.logp).sum(-1) - torch.einsum("rtv,tv->rt", logits, p) + norm
-        out = []
-        for prompt, targets, at in zip(self.prompts, self.targets, base.where, strict=True):
-            total = (logits[:, at, targets] - norm[:, at]).sum(-1)
-            difference = torch.full_like(total, float("nan"))
-            if (k := first_difference(prompt)) is not None:
-                difference = logits[:, at[k], targets[k]] - logits[:, at[k], int(prompt.foil[k])]
-            out.append(torch.stack([total / len(targets), total, kl[:, at].mean(-1), difference], -1))
-        return torch.stack(out, 1)
+    def answers(self, hidden: Float[Tensor, "row token width"], *, base: "Base | None" = None) -> Read:
+        """Return what rows say where the answers are predicted; compared with their row 0 where there is no `base`."""
+        asked, where = self._asked() if base is None else (base.asked, base.where)
+        logits = wide(self.model.logits_of(hidden[:, asked]))
+        return Read(logits, self.prompts, self.targets, where, None if base is None else base.logp)
+
+    def _asked(self) -> tuple[Int[Tensor, " asked"], list[Int[Tensor, " _answer"]]]:
+        asked, where = torch.unique(torch.cat(self.predicting), return_inverse=True)
+        return asked, list(where.split([len(t) for t in self.targets]))
 
 
 @dataclass(frozen=True)
@@ -339,13 +317,6 @@ def _joining(n: int) -> Any:
         return torch.cat([hidden, hidden[:1].expand(n, -1, -1)])
 
     return join
-
-
-def first_difference(prompt: Prompt) -> int | None:
-    """Return the index of the first token in which the answer and the foil differ, if one is in both."""
-    n = min(len(prompt.foil), len(prompt.answer_tokens))
-    differ = np.flatnonzero(prompt.foil[:n] != prompt.answer_tokens[:n])
-    return int(differ[0]) if len(differ) else None
 
 
 def _attend_part(
@@ -367,7 +338,7 @@ def _attend_part(
     group = heads // kv_heads
     inside = part.within if window is None else part.within & (part.distance_within < window)
     own = query.reshape(rows, kv_heads, group * tokens, dim) @ key.transpose(-1, -2)
-    own = _capped(own, softcap).unflatten(2, (group, tokens)).masked_fill(~inside, -torch.inf)
+    own = capped(own, softcap).unflatten(2, (group, tokens)).masked_fill(~inside, -torch.inf)
     top = own.amax(-1, keepdim=True)
     if seen_key is None or seen_value is None:
         weight = torch.exp(own - top)
@@ -375,7 +346,7 @@ def _attend_part(
         mixed = (weight.to(value.dtype).flatten(2, 3) @ value).unflatten(2, (group, tokens))
     else:
         asked = query.reshape(rows, kv_heads, group * tokens, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
-        far = _capped(asked @ seen_key.transpose(-1, -2), softcap)
+        far = capped(asked @ seen_key.transpose(-1, -2), softcap)
         if window is not None:
             far = far.unflatten(1, (-1, tokens)).masked_fill(part.distance >= window, -torch.inf).flatten(1, 2)
         far_top = far.amax(-1).unflatten(1, (rows, group, tokens)).transpose(0, 1)[..., None]
@@ -388,14 +359,3 @@ def _attend_part(
         far_mixed = (far.to(value.dtype) @ seen_value).unflatten(1, (rows, group, tokens)).transpose(0, 1)
         mixed = (weight.to(value.dtype).flatten(2, 3) @ value).unflatten(2, (group, tokens)) + far_mixed
     return (mixed / total.to(mixed.dtype)).permute(0, 3, 1, 2, 4).reshape(rows, tokens, heads, dim)
-
-
-def _capped(scores: Tensor, softcap: float | None) -> Tensor:
-    """Return attention scores in float32 at least, soft-capped where the model does so."""
-    scores = wide(scores)
-    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
-
-
-def wide(x: Tensor) -> Tensor:
-    """Return `x` in float32, or as it is in float64."""
-    return x if x.dtype == torch.float64 else x.float()

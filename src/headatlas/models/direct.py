@@ -24,9 +24,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headatlas.errors import InputError, ModelError
-from headatlas.models.block import first_difference, wide
 from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
 from headatlas.models.hooks import on_every_input, on_results
+from headatlas.models.objective import Unembedding, first_difference, objectives
+from headatlas.models.precision import wide
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -85,25 +86,21 @@ def check_foils(prompts: Sequence[Prompt], against: Against) -> None:
 def _objective(answers: Answers, hidden: Float[Tensor, "token width"], against: Against) -> Tensor:
     """Return the sum over prompts of the mean logit of the answer's tokens over what they are held against."""
     model = answers.model
-    weight = model.model.get_output_embeddings().weight
-    mean = wide(weight).mean(0) if against == "mean" else None
+    out = Unembedding(model.model.get_output_embeddings().weight)
+    linear = objectives.get({"mean": "logit", "foil": "logit_diff"}[against]).linear
+    assert linear is not None, "both are linear in the logits"
     total = hidden.new_zeros((), dtype=wide(hidden).dtype)
     for prompt, targets, at in zip(answers.prompts, answers.block.targets, answers.block.predicting, strict=True):
-        if mean is not None:
-            direction, read = wide(weight[targets]) - mean, hidden[at]
-        else:
-            k = first_difference(prompt)
-            assert k is not None, "checked"
-            direction, read = wide(weight[targets[k]] - weight[int(prompt.foil[k])])[None], hidden[at[k : k + 1]]
-        total = total + (wide(read) * direction).sum(-1).mean()
-    return total / getattr(model._text_config, "logits_scaling", 1.0)
+        direction, which = linear(out, prompt, targets)
+        total = total + (wide(hidden[at[which]]) * direction).sum(-1).mean()
+    return total * model.logit_scale()
 
 
 @contextmanager
 def _direct_path(model: "HeadModel") -> Iterator[None]:
     """Let gradients reach z through the residual stream only, with norms' scales frozen."""
     norms = [m for m in model.model.modules() if _is_norm(m)]
-    inside = [m for layer in model._layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
+    inside = [m for layer in model.layers for m in layer.children() if not _is_norm(m) and not _is_plain(m)]
     with ExitStack() as stack:
         stack.enter_context(on_every_input(inside, torch.detach))
         stack.enter_context(on_results(norms, _frozen))
@@ -123,24 +120,37 @@ def _frozen(norm: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """Return a norm's result `y` as a linear function of `x` alone: its scale and bias are constants."""
     if not x.requires_grad:
         return y
-    seen = wide(x.detach())
+    seen, out = wide(x.detach()), wide(y.detach())
+    change = wide(x) - seen
     if isinstance(norm, nn.LayerNorm):
         gain: Tensor | float = 1.0 if norm.weight is None else wide(norm.weight)
         scale = torch.rsqrt(seen.var(-1, keepdim=True, unbiased=False) + norm.eps)
-        change = wide(x) - seen
-        change = change - change.mean(-1, keepdim=True)
-    else:
-        gain = _gain(norm, x)
-        size = (gain * seen).square().sum(-1, keepdim=True).clamp_min(1e-30)
-        scale = (wide(y.detach()) * gain * seen).sum(-1, keepdim=True) / size  # y = scale * gain * x
-        error = (scale * gain * seen - wide(y.detach())).abs().max()
-        if error > (1e-4 if y.dtype in (torch.float32, torch.float64) else 5e-2) * y.detach().abs().max():
-            raise ModelError(
-                f"{type(norm).__name__} is neither a layer norm nor an RMS norm, so what passes through it can't be "
-                "told apart by head. Give another method, e.g. --method attribution."
-            )
-        change = wide(x) - seen
-    return (wide(y.detach()) + change * scale * gain).to(y.dtype)
+        return (out + _centred(change) * scale * gain).to(y.dtype)
+    bound = (1e-4 if y.dtype in (torch.float32, torch.float64) else 5e-2) * out.abs().max()
+    gain = _gain(norm, x)
+    scale, error = _scale(out, gain, seen)
+    if error > bound:  # no RMS norm; a layer norm of the family's own class?
+        gain, change = _centred_gain(norm, x), _centred(change)
+        scale, error = _scale(out, gain, _centred(seen))
+    if not error <= bound:
+        raise ModelError(
+            f"{type(norm).__name__} is neither a layer norm nor an RMS norm, so what passes through it can't be "
+            "told apart by head. Give another method, e.g. --method attribution."
+        )
+    return (out + change * scale * gain).to(y.dtype)
+
+
+def _scale(
+    out: Float[Tensor, "*position width"], gain: Float[Tensor, " width"], x: Float[Tensor, "*position width"]
+) -> tuple[Float[Tensor, "*position 1"], Float[Tensor, ""]]:
+    """Return the scale of every position, ``out = scale * gain * x``, and the largest error of that."""
+    size = (gain * x).square().sum(-1, keepdim=True).clamp_min(1e-30)
+    scale = (out * gain * x).sum(-1, keepdim=True) / size
+    return scale, (scale * gain * x - out).abs().max()
+
+
+def _centred(x: Float[Tensor, "*position width"]) -> Float[Tensor, "*position width"]:
+    return x - x.mean(-1, keepdim=True)
 
 
 @torch.no_grad()
@@ -151,3 +161,12 @@ def _gain(norm: nn.Module, x: Tensor) -> Float[Tensor, " width"]:
     """
     forward = type(norm).forward  # not the call: it would run this hook again
     return wide(forward(norm, torch.full_like(x.reshape(-1, x.shape[-1])[:1], 64.0)))[0]
+
+
+@torch.no_grad()
+def _centred_gain(norm: nn.Module, x: Tensor) -> Float[Tensor, " width"]:
+    """Return the weight by which a norm multiplies that takes the mean off first, up to a factor; without a bias."""
+    signs = torch.full_like(x.reshape(-1, x.shape[-1])[:1], 64.0)
+    signs[..., ::2] *= -1
+    signs = _centred(signs)
+    return (wide(type(norm).forward(norm, signs)) / wide(signs))[0]

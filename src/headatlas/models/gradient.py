@@ -1,4 +1,4 @@
-"""Gradients of the answers' log-probabilities with respect to every head's z, at the answer positions.
+"""Gradients of the answers' log-probabilities, or another objective, by every head's z at the answer positions.
 
 1. `Answers` are the positions that predict some prompts' answers, run with any function of their z, in one layer or
    in all. They run as a block apart from their prompts (`models.block`), which need no gradient: z is touched at the
@@ -28,8 +28,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import InputError, RunError
-from headatlas.models.block import Block, wide
+from headatlas.models.block import Block
 from headatlas.models.memory import within_memory
+from headatlas.models.objective import objectives, values
+from headatlas.models.precision import wide
 from headatlas.models.sweep import Replacement, check_replacement, of_prompts
 from headatlas.prompts import Prompt
 
@@ -92,7 +94,7 @@ class Answers:
         assert len(joining) < 2, "rows of several layers can't be told apart"
         hidden: list[Tensor] = []
         tokens = self.block.tokens[None].expand(1 + sum(joining.values()), -1)
-        with self.model._on_output(hidden), self.model._on_z(on_x):
+        with self.model.on_output(hidden), self.model.on_z(on_x):
             self.model.model(input_ids=tokens, use_cache=False)
         return hidden[0]
 
@@ -104,12 +106,11 @@ class Answers:
 
         return on_x
 
-    def logprob(self, hidden: Float[Tensor, "row token width"]) -> Float[Tensor, "row prompt"]:
-        """Return the mean log-probability of a token of each prompt's reference answer, nats."""
-        logits = wide(self.model._logits_of(hidden[:, torch.cat(self.block.predicting)]))
-        targets = torch.cat(self.block.targets)
-        each = logits[:, torch.arange(len(targets), device=logits.device), targets] - torch.logsumexp(logits, -1)
-        return torch.stack([part.mean(1) for part in each.split([len(t) for t in self.block.targets], 1)], 1)
+    def value(
+        self, hidden: Float[Tensor, "row token width"], objective: str = "logprob"
+    ) -> Float[Tensor, "row prompt"]:
+        """Return an objective of every row and prompt (`models.objective`)."""
+        return values(self.block.answers(hidden), [objective])[..., 0]
 
 
 def answers_of(model: "HeadModel", packs: Sequence[Sequence[Prompt]], *, max_tokens: int = MAX_TOKENS) -> list[Answers]:
@@ -147,7 +148,7 @@ class Attributed:
     Attributes
     ----------
     base
-        Mean log-probability of a token of the reference answer, nats, (prompt,).
+        The objective of the model as it is, (prompt,); by default the mean log-probability of an answer's token, nats.
     effect
         Estimate of its fall when a head's z is replaced at the answer positions, the mean over draws: positive = the
         head supports the answer. (prompt, layer, head).
@@ -164,6 +165,7 @@ def attribute(
     replacement: Replacement,
     *,
     steps: int = 0,
+    objective: str = "logprob",
     max_tokens: int = MAX_TOKENS,
 ) -> Attributed:
     """Estimate what replacing each head's z costs the reference answers, by gradients.
@@ -178,6 +180,8 @@ def attribute(
         (draw, prompt or 1, layer, head, head_dim), as for `models.sweep.sweep`.
     steps
         0: to first order, at z. m: integrated gradients over m midpoints.
+    objective
+        What replacing z costs: a name in `models.objective.objectives`. Of a divergence the slope at the model is 0.
     max_tokens
         Rows times tokens run at once with gradients; halved where memory runs out; changes no number.
 
@@ -189,27 +193,28 @@ def attribute(
         The replacement is not of the model's shape, or `steps` is negative.
     """
     check_replacement(model, prompts, replacement)
+    objectives.get(objective)
     if steps < 0:
         raise InputError(f"Integrated gradients of {steps} steps. Give 0 (first order) or more.")
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
 
     def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
-        return _attribute(model, prompts[part], of_prompts(replacement, part), steps, most)
+        return _attribute(model, prompts[part], of_prompts(replacement, part), steps, objective, most)
 
-    base, effect = (np.concatenate(values) for values in zip(*within_memory(some, prompts, max_tokens), strict=True))
+    base, effect = (np.concatenate(parts) for parts in zip(*within_memory(some, prompts, max_tokens), strict=True))
     found = Attributed(base, effect)
-    for prompt, logprob, values in zip(prompts, found.base, found.effect, strict=True):
-        if not (np.isfinite(logprob) and np.isfinite(values).all()):
+    for prompt, value, effects in zip(prompts, found.base, found.effect, strict=True):
+        if not (np.isfinite(value) and np.isfinite(effects).all()):
             raise RunError(
-                f"The log-probability of the reference answer of {prompt.id} ({prompt.answer!r}), or its gradient, is "
-                f"not finite in {str(model.dtype).removeprefix('torch.')}. "
+                f"The {objectives.get(objective).label} of the reference answer of {prompt.id} ({prompt.answer!r}), "
+                f"or its gradient, is not finite in {str(model.dtype).removeprefix('torch.')}. "
                 "Give --dtype float32, or leave that step out."
             )
     return found
 
 
 def _attribute(
-    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, steps: int, max_tokens: int
+    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, steps: int, objective: str, max_tokens: int
 ) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, "step layer head"]]:
     """Do as `attribute` with at most `max_tokens` at once; return the log-probabilities and effects."""
     base, effect = [], []
@@ -218,7 +223,7 @@ def _attribute(
         own = of_prompts(replacement, slice(done, done + len(answers.prompts)))
         to = own[:, torch.zeros_like(answers.owner) if own.shape[1] == 1 else answers.owner]  # (draw, token, layer, …)
         done += len(answers.prompts)
-        run = _integrated(answers, to, steps, max_tokens) if steps else _first_order(answers, to)
+        run = _integrated(answers, to, steps, objective, max_tokens) if steps else _first_order(answers, to, objective)
         base.append(run[0].double().cpu())
         effect.append(by_prompt(run[1], answers))
     return torch.cat(base).numpy(), torch.cat(effect).numpy()
@@ -227,16 +232,16 @@ def _attribute(
 Found = tuple[Float[Tensor, " prompt"], Float[Tensor, "token layer head"]]
 
 
-def _first_order(answers: Answers, to: Float[Tensor, "draw token layer head head_dim"]) -> Found:
+def _first_order(answers: Answers, to: Float[Tensor, "draw token layer head head_dim"], objective: str) -> Found:
     """Return the log-probabilities, and the effect of every token's z: gradient . (z - mean replacement)."""
     z: dict[int, Tensor] = {}
     layers = range(answers.model.n_layers)
     with torch.enable_grad():
-        logprob = answers.logprob(answers.run({layer: keeping(z, layer) for layer in layers}))[0]
-        gradients = torch.autograd.grad(logprob.sum(), [z[layer] for layer in layers])
+        value = answers.value(answers.run({layer: keeping(z, layer) for layer in layers}), objective)[0]
+        gradients = torch.autograd.grad(value.sum(), [z[layer] for layer in layers])
     slope = wide(torch.stack([g[0] for g in gradients], 1))
-    value = wide(torch.stack([z[layer][0].detach() for layer in layers], 1))
-    return logprob.detach(), (slope * (value - to.mean(0))).sum(-1)
+    kept = wide(torch.stack([z[layer][0].detach() for layer in layers], 1))
+    return value.detach(), (slope * (kept - to.mean(0))).sum(-1)
 
 
 def keeping(z: dict[int, Tensor], layer: int) -> OnZ:
@@ -250,7 +255,7 @@ def keeping(z: dict[int, Tensor], layer: int) -> OnZ:
 
 
 def _integrated(
-    answers: Answers, to: Float[Tensor, "draw token layer head head_dim"], steps: int, max_tokens: int
+    answers: Answers, to: Float[Tensor, "draw token layer head head_dim"], steps: int, objective: str, max_tokens: int
 ) -> Found:
     """Return the log-probabilities, and every token's effect: (z - r) . the mean gradient between r and z."""
     model = answers.model
@@ -266,12 +271,12 @@ def _integrated(
         }
         joining = {layer: len(at) * len(to) for layer, at in chunk.items()}
         with torch.enable_grad():
-            logprob = answers.logprob(answers.run(functions, joining=joining))
-            gradients = torch.autograd.grad(logprob[1:].sum(), [leaves[layer] for layer in chunk])
+            value = answers.value(answers.run(functions, joining=joining), objective)
+            gradients = torch.autograd.grad(value[1:].sum(), [leaves[layer] for layer in chunk])
         for (layer, at), gradient in zip(chunk.items(), gradients, strict=True):
             slope = wide(gradient).unflatten(0, (len(at), len(to))).sum(0) / steps  # (draw, token, head, dim)
             effect[:, layer] += (slope * change[layer]).sum(-1).mean(0)
-        base = logprob[0].detach() if base is None else base
+        base = value[0].detach() if base is None else base
     assert base is not None
     return base, effect
 

@@ -14,7 +14,6 @@ It does not know what the patterns are scored for.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +23,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headatlas.errors import InputError, ModelError
-from headatlas.models.block import _capped
+from headatlas.models.architectures import unknown_masks
+from headatlas.models.precision import capped
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
-
-NAME = "headatlas_patterns"
-"""What the attention is registered as at transformers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +45,8 @@ class Chunk:
     window
         How many keys back the layer sees, the query's own position included; None without a limit.
     weights
-        Attention weights, float32 or float64; a head's sum over keys is 1. Keys run from position 0 to the last
+        Attention weights, float32 or float64; a head's sum over keys is 1, or less where the model lets a learned sink
+        take a share. Keys run from position 0 to the last
         query's; those after a query or outside the window have 0.
     """
 
@@ -168,7 +166,7 @@ class Patterns:
         self, tokens: np.ndarray, keep: np.ndarray, rows: np.ndarray, take: Take, max_weights: int
     ) -> Int[np.ndarray, "row kept"]:
         """Run rows of one length with the attention of `_Attention`; return the most likely next tokens."""
-        with _attention(self.model, _Attention(self.model, rows, take, max_weights)):
+        with self.model.attending(_Attention(self.model, rows, take, max_weights)):
             best = self._forward(tokens, keep).logits.argmax(-1)
         return np.asarray(best.cpu().numpy())
 
@@ -177,7 +175,7 @@ class Patterns:
         self, tokens: np.ndarray, keep: np.ndarray, rows: np.ndarray, take: Take, max_weights: int
     ) -> Int[np.ndarray, "row kept"]:
         """Run rows in eager mode, which returns the patterns of all layers at once."""
-        with _implementation(self.model, "eager"):
+        with self.model.attention_implementation("eager"):
             out = self._forward(tokens, keep, output_attentions=True)
         patterns = tuple(getattr(out, "attentions", None) or ())
         shape = (len(tokens), self.model.n_heads, tokens.shape[1], tokens.shape[1])
@@ -193,7 +191,7 @@ class Patterns:
                 stop = min(start + step, shape[2])
                 weights = pattern[:, :, start:stop, :stop]
                 weights = weights if weights.dtype == torch.float64 else weights.float()
-                take(Chunk(layer, rows, start, self.model._window(layer), weights))
+                take(Chunk(layer, rows, start, self.model.window(layer), weights))
         return np.asarray(out.logits.argmax(-1).cpu().numpy())
 
     # -- proof --------------------------------------------------------------------------------------
@@ -202,21 +200,22 @@ class Patterns:
     def _prove(self) -> str | None:
         """Return why the patterns computed here would not be the model's own, or None if they are."""
         model = self.model
-        if not getattr(model.model, "_supports_attention_backend", False):
-            return f"{type(model.model).__name__} computes attention in its own code"
+        if why := model.own_attention or unknown_masks(model.text_config):
+            return why
         vocab = model.model.get_input_embeddings().num_embeddings
         tokens = (np.arange(24) * 7919 % min(vocab, 5000))[None, : model.context]
         last = np.array([tokens.shape[1] - 1])
         met: set[int] = set()
-        plain = self._forward(tokens, last).logits.float()
-        with _attention(model, _Attention(model, np.array([0]), lambda chunk: met.add(chunk.layer), 1 << 20)):
-            streamed = self._forward(tokens, last).logits.float()
+        with model.windows_of(8):
+            plain = self._forward(tokens, last).logits.float()
+            with model.attending(_Attention(model, np.array([0]), lambda chunk: met.add(chunk.layer), 1 << 20)):
+                streamed = self._forward(tokens, last).logits.float()
         if met != set(range(model.n_layers)):
             return f"only {len(met)} of {model.n_layers} layers ask transformers' attention interface"
         error = float((streamed - plain).abs().max() / plain.abs().max().clamp_min(1e-30))
         return (
             f"with streamed attention the logits differ by {error:.1e} of their size"
-            if error > model._rounding
+            if error > model.rounding
             else None
         )
 
@@ -244,7 +243,7 @@ class _Attention:
     ) -> tuple[Float[Tensor, "row position head value_dim"], None]:
         """Attend; the signature is that of transformers' attention functions, which pass no mask to this one."""
         rows, heads, n, dim = query.shape
-        window = self.model._window(module.layer_idx)
+        window = self.model.window(module.layer_idx)
         query = query * (dim**-0.5 if scaling is None else scaling)
         out = value.new_empty(rows, n, heads, value.shape[-1])
         step = _step((rows, heads, n, n), self.max_weights)
@@ -270,7 +269,7 @@ def _scores(
     """Return the attention scores in float32 at least: query head h times the keys of KV head h // group."""
     grouped = query.unflatten(1, (key.shape[1], -1))
     scores = grouped.flatten(2, 3) @ key.transpose(-1, -2)
-    return _capped(scores, softcap).unflatten(2, grouped.shape[2:4]).flatten(1, 2)
+    return capped(scores, softcap).unflatten(2, grouped.shape[2:4]).flatten(1, 2)
 
 
 def _visible(start: int, stop: int, window: int | None, device: torch.device) -> Bool[Tensor, "query key"]:
@@ -294,35 +293,6 @@ def _batches(lengths: Sequence[int], max_tokens: int) -> Iterator[Int[np.ndarray
         size = max(1, max_tokens // length)
         for start in range(0, len(rows), size):
             yield np.array(rows[start : start + size])
-
-
-@contextmanager
-def _attention(model: "HeadModel", attend: _Attention) -> Iterator[None]:
-    """Let the model's layers attend by `attend`."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(NAME, attend)
-    try:
-        with _implementation(model, NAME):
-            yield
-    finally:
-        AttentionInterface.register(NAME, _idle)  # lets go of the model
-
-
-def _idle(*_: Any, **__: Any) -> Any:
-    raise RuntimeError("headatlas's attention is registered only while patterns are read")
-
-
-@contextmanager
-def _implementation(model: "HeadModel", name: str) -> Iterator[None]:
-    """Have the model use another attention implementation."""
-    config = model._text_config
-    before = config._attn_implementation
-    config._attn_implementation = name
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 def _told(patterns: Sequence[Any]) -> str:

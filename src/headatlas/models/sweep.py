@@ -18,8 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import InputError, RunError
-from headatlas.models.block import METRICS, Block, Positions, Variants
+from headatlas.models.block import Block, Positions, Variants
 from headatlas.models.memory import within_memory
+from headatlas.models.objective import METRICS, objectives
 from headatlas.models.tree import pack
 from headatlas.prompts import Prompt
 
@@ -40,7 +41,7 @@ class Swept:
     Attributes
     ----------
     base
-        `METRICS` of the model as it is (its KL is 0), (prompt, metric).
+        What is read of the model as it is (its KL is 0), (prompt, metric).
     effect
         By how much each falls when a head is replaced, the mean over draws: positive = the head supports the answer.
         The KL divergence is given as it is, not as a fall. (prompt, layer, head, metric).
@@ -74,6 +75,7 @@ def sweep(
     replacement: Replacement,
     *,
     positions: Positions = "answer",
+    metrics: Sequence[str] = METRICS,
     max_tokens: int = MAX_TOKENS,
 ) -> Swept:
     """Replace the z of every head in turn and read the reference answers' log-probabilities.
@@ -88,6 +90,8 @@ def sweep(
         (draw, prompt or 1, layer, head, head_dim).
     positions
         "answer": z is replaced at the positions that predict the answer's tokens. "all": at every position.
+    metrics
+        Names of what is read (`models.objective.objectives`).
     max_tokens
         Rows times tokens run at once; halved where memory runs out.
 
@@ -100,30 +104,37 @@ def sweep(
         The replacement is not of the model's shape.
     """
     check_replacement(model, prompts, replacement)
+    for metric in metrics:
+        objectives.get(metric)
     replacement = replacement.to(model.device)
     if positions == "all" and replacement.shape[1] > 1:  # a shared prefix can't be replaced in two ways at once
         parts = [
-            sweep(model, [p], replacement[:, i : i + 1], positions=positions, max_tokens=max_tokens)
+            sweep(model, [p], replacement[:, i : i + 1], positions=positions, metrics=metrics, max_tokens=max_tokens)
             for i, p in enumerate(prompts)
         ]
         return Swept(np.concatenate([p.base for p in parts]), np.concatenate([p.effect for p in parts]))
     run = _whole_prompts if model.unsplit else _in_blocks
 
     def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
-        return run(model, prompts[part], of_prompts(replacement, part), positions, most)
+        return run(model, prompts[part], of_prompts(replacement, part), positions, metrics, most)
 
     found = within_memory(some, prompts, max_tokens)
     base, rows = (np.concatenate(values) for values in zip(*found, strict=True))
-    kl = METRICS.index("kl")
     effect = base[:, None, None] - rows
-    effect[..., kl] = rows[..., kl]
-    base[:, kl] = 0
+    for i, metric in enumerate(metrics):
+        if not objectives.get(metric).falls:
+            effect[..., i] = rows[..., i]
+            base[:, i] = 0
     return Swept(base, effect)
 
 
-def _check_base(model: "HeadModel", prompts: Sequence[Prompt], base: Float[np.ndarray, "prompt metric"]) -> None:
+def _check_base(
+    model: "HeadModel", prompts: Sequence[Prompt], metrics: Sequence[str], base: Float[np.ndarray, "prompt metric"]
+) -> None:
     """Raise `RunError` for a reference answer that the model gives no probability."""
-    for prompt, value in zip(prompts, base[:, 0], strict=True):
+    if "logprob" not in metrics:
+        return
+    for prompt, value in zip(prompts, base[:, list(metrics).index("logprob")], strict=True):
         if not np.isfinite(value):
             raise RunError(
                 f"The model gives the reference answer of {prompt.id} ({prompt.answer!r}) no probability in "
@@ -133,13 +144,18 @@ def _check_base(model: "HeadModel", prompts: Sequence[Prompt], base: Float[np.nd
 
 
 def _in_blocks(
-    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, positions: Positions, max_tokens: int
+    model: "HeadModel",
+    prompts: Sequence[Prompt],
+    replacement: Replacement,
+    positions: Positions,
+    metrics: Sequence[str],
+    max_tokens: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the metrics of row 0, (prompt, metric), and of every head, (prompt, layer, head, metric)."""
     block = Block(model, prompts, positions=positions)
     draws = len(replacement)
     owner = block.owner if replacement.shape[1] > 1 else torch.zeros_like(block.owner)
-    rows = np.zeros((len(prompts), model.n_layers, model.n_heads, len(METRICS)))
+    rows = np.zeros((len(prompts), model.n_layers, model.n_heads, len(metrics)))
     first: np.ndarray | None = None
     base = None
     for chunk in _chunks(model, max(1, max_tokens // (len(block) * draws))):
@@ -154,10 +170,10 @@ def _in_blocks(
         hidden = block.run(variants)
         if base is None:
             base = block.base(hidden[:1])
-        found = block.read(hidden, base=base)  # row 0 of the same batch: rounding is alike
+        found = block.read(hidden, base=base, objectives=metrics)  # row 0 of the same batch: rounding is alike
         if first is None:
             first = found[0]
-            _check_base(model, prompts, first)
+            _check_base(model, prompts, metrics, first)
         at = 1
         for layer, heads in chunk.items():
             own = found[at : at + draws * len(heads)].reshape(draws, len(heads), *found.shape[1:])
@@ -179,11 +195,16 @@ def _chunks(model: "HeadModel", most: int) -> Iterator[dict[int, list[int]]]:
 
 
 def _whole_prompts(
-    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, positions: Positions, max_tokens: int
+    model: "HeadModel",
+    prompts: Sequence[Prompt],
+    replacement: Replacement,
+    positions: Positions,
+    metrics: Sequence[str],
+    max_tokens: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Do as `_in_blocks` with every prompt run whole, some heads of one layer at a time."""
     base: list[np.ndarray] = []
-    rows = np.zeros((len(prompts), model.n_layers, model.n_heads, len(METRICS)))
+    rows = np.zeros((len(prompts), model.n_layers, model.n_heads, len(metrics)))
     for i, prompt in enumerate(prompts):
         block = Block(model, [prompt], positions="all")
         r = replacement[:, i if replacement.shape[1] > 1 else 0]
@@ -202,10 +223,10 @@ def _whole_prompts(
                     return new
 
                 with model.edit({layer: replace}):
-                    found = block.read(_plain_run(model, prompt, 1 + len(heads)), base=compare)
+                    found = block.read(_plain_run(model, prompt, 1 + len(heads)), base=compare, objectives=metrics)
                 if len(base) == i:
                     base.append(found[0])
-                    _check_base(model, [prompt], found[0])
+                    _check_base(model, [prompt], metrics, found[0])
                 own = found[1:].reshape(len(r), len(some), *found.shape[1:]).mean(0)
                 rows[i, layer, some.numpy()] = (own - found[0] + base[i])[:, 0]
     return np.stack(base)[:, 0].astype(np.float64), rows
@@ -215,6 +236,6 @@ def _plain_run(model: "HeadModel", prompt: Prompt, rows: int) -> Float[Tensor, "
     """Run a whole prompt as `rows` equal rows of a batch; return the hidden states before the output layer."""
     hidden: list[Tensor] = []
     tokens = torch.from_numpy(pack([prompt.tokens[:-1]]).tokens).to(model.device)
-    with model._on_output(hidden):
+    with model.on_output(hidden):
         model.model(input_ids=tokens[None].expand(rows, -1), use_cache=False)
     return hidden[0]
