@@ -5,11 +5,12 @@ It is the heads-importance figure of the atlas's ``general`` and ``specific`` (`
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import xarray as xr
 
 from headatlas.errors import InputError
-from headatlas.figures.heads_importance import heads_importance
-from headatlas.maps import pick_methods
+from headatlas.figures.heads_importance import draw_maps, items_text
+from headatlas.maps import pick_methods, take_maps
 from headatlas.questions import function_title
 
 if TYPE_CHECKING:
@@ -45,4 +46,14 @@ def general_specific(
     titles = [f"{function_title(str(f))}: own part" for f in atlas["function"].values]
     parts = xr.concat([general, own["specific"].assign_coords(function=titles)], "function")
     drawn = xr.Dataset({"importance": parts.transpose("method", "function", "layer", "head")}, attrs=atlas.attrs)
-    return heads_importance(drawn, method=name, sign=sign or "signed", scale=scale, functions=[GENERAL, *titles])
+    if scale not in ("shared", "panel"):
+        raise InputError(f"Unknown scale '{scale}'. Give 'shared' or 'panel'.")
+    maps = take_maps(drawn, name, sign=sign or "signed", functions=[GENERAL, *titles])
+    functions = [str(f) for f in atlas["function"].values]
+    return draw_maps(drawn, maps, scale=scale, basis=(items_text(atlas, functions), _tests(own)))
+
+
+def _tests(own: xr.Dataset) -> str:
+    """Return what the atlas says of how sure the parts are."""
+    tested = "q_specific" in own and bool(np.isfinite(own["q_specific"]).any())
+    return "the parts have no intervals, but q-values in the atlas" if tested else "the parts have no intervals"

@@ -186,10 +186,6 @@ def heads_importance(
     AtlasError
         The Dataset is no atlas, or holds no head.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     if scale not in ("shared", "panel"):
         raise InputError(f"Unknown scale '{scale}'. Give 'shared' or 'panel'.")
     if clip is not None and not (np.isfinite(clip) and clip > 0):
@@ -197,6 +193,19 @@ def heads_importance(
     if "method" not in atlas.coords:
         take_maps(atlas, "")  # raises: says what is missing
     maps = take_maps(atlas, pick_methods(atlas, method)[0], sign=sign, functions=functions)
+    return draw_maps(
+        atlas, maps, scale=scale, clip=clip, basis=(items_text(atlas, maps.functions), _intervals(atlas, maps))
+    )
+
+
+def draw_maps(
+    atlas: xr.Dataset, maps: Maps, *, scale: str, clip: float | None = None, basis: Sequence[str] = ()
+) -> "Figure":
+    """Draw `maps`, taken from `atlas`; `basis` says in the caption what they rest on."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     rows, columns = grid(len(maps.functions))
     width, height = figure_size(maps, rows, columns, scale)
     marked = [f in unable_functions(atlas) for f in maps.functions]
@@ -209,7 +218,9 @@ def heads_importance(
     )
     clipped = sum(int(one.beyond(shown).sum()) for one, shown in zip(scales, maps.shown, strict=True))
     caption = [
-        line for part in caption_parts(atlas, maps, clipped) for line in textwrap.wrap(part, max(40, int(width * 18.5)))
+        line
+        for part in caption_parts(atlas, maps, clipped, basis)
+        for line in textwrap.wrap(part, max(40, int(width * 18.5)))
     ]
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
@@ -311,7 +322,7 @@ def _colourbar(
         bar.set_label(label, fontsize=FONT)
 
 
-def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
+def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int, basis: Sequence[str]) -> list[str]:
     """Return what the figure says about itself: what is drawn, how to read it, what is clipped."""
     label = methods.get(maps.method).label if maps.method in methods else ""
     what = [
@@ -319,8 +330,7 @@ def caption_parts(atlas: xr.Dataset, maps: Maps, clipped: int) -> list[str]:
         f"{len(maps.layers)} layers x {len(maps.heads)} heads",
         f"method: {_literal(maps.method)}" + (f" ({_literal(label)})" if label else ""),
         SIGN_TEXT[maps.sign] if maps.sign != "positive" or (maps.values < 0).any() else "no value negative",
-        _items(atlas, maps),
-        _intervals(atlas, maps),
+        *basis,
     ]
     sizes = np.abs(maps.shown)
     i, layer, head = (int(j) for j in np.unravel_index(int(sizes.argmax()), sizes.shape))
@@ -344,11 +354,11 @@ def model_name(atlas: xr.Dataset) -> str:
     return _literal(model) if model else "not named in this atlas"
 
 
-def _items(atlas: xr.Dataset, maps: Maps) -> str:
+def items_text(atlas: xr.Dataset, functions: Sequence[str]) -> str:
     """Return how many items the maps rest on."""
     if "n_items" not in atlas:
         return "number of items not in this atlas"
-    counts = [int(atlas["n_items"].sel(function=f)) for f in maps.functions]
+    counts = [int(atlas["n_items"].sel(function=f)) for f in functions]
     spread = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     return f"{sum(counts)} items ({spread} a function)"
 
