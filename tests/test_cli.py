@@ -185,13 +185,14 @@ def test_fresh_starts_over(copy, command):
 )
 def test_a_run_of_another_version_is_not_found_done(copy, command, monkeypatch, where, name):
     before = contents(copy)
-    monkeypatch.setattr(f"headatlas.{where}", 2)
-    told = f"{name} version differ ({name} version: there 1, here 2). Another version of {name} makes other numbers."
+    there = json.loads((copy / "run.json").read_text())["key"][f"{name} version"]
+    monkeypatch.setattr(f"headatlas.{where}", there + 1)
+    told = f"{name} version differ ({name} version: there {there}, here {there + 1}). Another version of {name} makes other numbers."
     check_refused(*run(*command), f"{told} Give another --out, or --fresh to start over.")
     assert contents(copy) == before
     code, _, err = run(*command, "--fresh")
     assert code == 0, err
-    assert json.loads((copy / "run.json").read_text())["key"][f"{name} version"] == 2
+    assert json.loads((copy / "run.json").read_text())["key"][f"{name} version"] == there + 1
 
 
 def test_a_lost_or_damaged_atlas_is_made_again_from_the_activations(copy, command, no_capture, light):

@@ -286,6 +286,21 @@ def test_a_gguf_file_is_converted_once(tmp_path, cache, monkeypatch):
             load.converted(tmp_path / "small.gguf")
 
 
+def test_a_conversion_reads_the_file_once_and_shows_no_bar(tmp_path, cache, monkeypatch, capfd):
+    write_gguf(tmp_path / "small.gguf")
+    fields, read = [], gguf.GGUFReader._build_fields
+
+    def counted(self, *args):
+        fields.append(self)
+        return read(self, *args)
+
+    monkeypatch.setattr(gguf.GGUFReader, "_build_fields", counted)
+    reader = gguf.GGUFReader
+    load.converted(tmp_path / "small.gguf")
+    assert len(fields) == 1 and gguf.GGUFReader is reader, "nothing stays replaced"
+    assert "GGUF" not in capfd.readouterr().err
+
+
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("HEADATLAS_CACHE", str(tmp_path / "a"))
     assert load.cache_folder() == tmp_path / "a"

@@ -98,6 +98,19 @@ def test_the_parts_are_drawn(atlas):
         figures.get("general_specific")(atlas[["importance"]])
 
 
+def test_the_parts_caption_says_what_they_rest_on(atlas):
+    atlas["n_items"] = ("function", [20, 30, 25])
+    atlas["ci_low"] = atlas["importance"] - 1
+
+    def caption(atlas):
+        return figures.get("general_specific")(atlas, method="ablation").get_supxlabel().replace("\n", " ")
+
+    assert "; 75 items (20 to 30 a function); the parts have no intervals, but q-values in the atlas." in caption(atlas)
+    assert "; the parts have no intervals." in caption(atlas.drop_vars("q_specific"))
+    with pytest.raises(InputError, match="Unknown scale 'page'"):
+        figures.get("general_specific")(atlas, scale="page")
+
+
 def test_the_agreement_is_drawn(atlas):
     figure = figures.get("method_agreement")(atlas)
     drawn = figure.axes[0].images[0].get_array()

@@ -10,6 +10,7 @@ import pytest
 from headatlas.datasets.jsonl import write_jsonl
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions import load_questions
+from tests.built import run
 
 HEADER = ["question", "subquestion", "answer", "function"]
 ROWS = [
@@ -116,6 +117,21 @@ def test_json_lines_with_a_step_a_line(tmp_path):
     columns = {"question": "context", "subquestion": "q", "answer": "answers.text.0", "function": "skill"}
     (question,) = load_questions(path, columns=columns).questions
     assert [s.answer for s in question.steps] == ["3", "2.5"]
+
+
+def test_integers_too_long_to_read_are_refused_by_file_and_line(tmp_path):
+    """Python reads no integer of more than 4,300 digits."""
+    row = '{"question": "T", "subquestion": "Q?", "answer": %s, "function": "x"}'
+    step = '[{"question": "T",\n"generated": [{"subquestion": "Q?", "answer": %s, "cognitive_skill": "Inference"}]}]'
+    for name, text, line in (("a.jsonl", f"{row % 1}\n{row}\n", 2), ("b.json", step, 2)):
+        path = write(tmp_path / name, text % ("-" + "7" * 5000))
+        with pytest.raises(QuestionError, match=rf"{name}, line {line}: holds an integer of 5000 digits. Write it as"):
+            load_questions(path)
+        code, out, err = run("map", "--questions", path)
+        assert (code, out) == (2, "") and f"{name}, line {line}: holds an integer" in err
+        assert load_questions(write(path, text % ("7" * 4000))).questions[-1].steps[-1].answer == "7" * 4000
+    long = load_questions(table(tmp_path / "a.csv", rows=[["T", "Q?", "7" * 5000, "x"]]))
+    assert long.questions[0].steps[0].answer == "7" * 5000, "a cell is text"
 
 
 def test_two_splits_that_share_a_main_question_are_refused(tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from headatlas.datasets.lines import LongInteger, decode_json
 from headatlas.errors import QuestionError
 from headatlas.questions import FUNCTIONS, Found, LeftOut, Reader, Reading, Refused, parse_record, readers, slug
 
@@ -25,11 +26,13 @@ def read_cogqa(source: str, reading: Reading) -> Iterator[Found]:
     """
     path = Path(source)
     try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
+        records = decode_json(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise QuestionError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
     except json.JSONDecodeError as error:
         raise QuestionError(f"{path}, line {error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
+    except LongInteger as error:
+        raise QuestionError(f"{path}, line {error.line}: {error}") from None
     except RecursionError:
         raise QuestionError(f"{path}: nested too deeply to be a list of CogQA records.") from None
     if not isinstance(records, list) or not records:

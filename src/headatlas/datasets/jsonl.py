@@ -12,7 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 from headatlas._files import atomic
-from headatlas.datasets.lines import read_lines
+from headatlas.datasets.lines import LongInteger, decode_json, read_lines
 from headatlas.datasets.table import Row, read_table
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions import Found, Reader, Reading, Refused, Seen, parse_record, readers, usable
@@ -99,9 +99,12 @@ def _records(path: Path) -> Iterator[Row | Refused]:
         if not text.strip():
             continue
         try:
-            record = json.loads(text.rstrip())
+            record = decode_json(text.rstrip())
         except json.JSONDecodeError as error:
             yield Refused(f"{where}, column {error.colno}", number, "", f"not JSON ({error.msg}).")
+            continue
+        except LongInteger as error:
+            yield Refused(where, number, "", str(error))
             continue
         except RecursionError:
             yield Refused(where, number, "", "nested too deeply.")

@@ -1,7 +1,9 @@
-"""Text files line by line, whatever their bytes: a line that is not UTF-8 is marked, not fatal."""
+"""Text files line by line, whatever their bytes (a line that is not UTF-8 is marked, not fatal), and JSON."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -14,3 +16,23 @@ def read_lines(path: Path) -> Iterator[tuple[int, str, str]]:
             except UnicodeDecodeError as error:
                 wrong = f"not UTF-8 ({error.reason} at byte {error.start}: 0x{raw[error.start]:02x})"
                 yield number, raw.decode(encoding, errors="replace"), f"{wrong}. Save the file as UTF-8."
+
+
+class LongInteger(Exception):
+    """An integer of more digits than Python reads, and the line of the text that it stands on."""
+
+    def __init__(self, digits: int, line: int) -> None:
+        super().__init__(f"holds an integer of {digits} digits. Write it as text, in quotes.")
+        self.line = line
+
+
+def decode_json(text: str) -> Any:
+    """Decode `text`; raises `LongInteger` beside what `json.loads` does."""
+
+    def read(digits: str) -> int:
+        try:
+            return int(digits)
+        except ValueError:
+            raise LongInteger(len(digits.lstrip("-")), text.count("\n", 0, text.find(digits)) + 1) from None
+
+    return json.loads(text, parse_int=read)

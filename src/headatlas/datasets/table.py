@@ -111,7 +111,7 @@ class _Table:
         found = _reach(row.cells, column) if column else _ABSENT
         if isinstance(found, bool) or not isinstance(found, int | float):
             return None if found is _ABSENT else found
-        return str(int(found)) if float(found).is_integer() else str(found)
+        return str(int(found)) if isinstance(found, float) and found.is_integer() else str(found)
 
     def end(self) -> Iterator[Found]:
         """Yield the question that the rows gathered so far make."""

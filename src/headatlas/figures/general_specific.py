@@ -11,7 +11,7 @@ import xarray as xr
 
 from headatlas.atlas import as_atlas, method_part, pick_methods
 from headatlas.errors import InputError
-from headatlas.figures.heads_importance import check_scale, draw_maps
+from headatlas.figures.heads_importance import check_scale, draw_maps, items_text
 from headatlas.maps import take_maps
 from headatlas.questions import function_title
 
@@ -51,4 +51,10 @@ def general_specific(
     own = part["specific"].transpose("function", "layer", "head").sel(function=list(whole.functions)).values
     values = np.concatenate([part["general"].transpose("layer", "head").values[None], own])
     maps = replace(whole, functions=(GENERAL, *titles), values=values.astype(np.float64))
-    return draw_maps(maps, part, tree[name].attrs, scale=scale, rest_on=whole.functions)
+    return draw_maps(maps, part, tree[name].attrs, scale=scale, basis=(items_text(part, whole.functions), _tests(part)))
+
+
+def _tests(part: xr.Dataset) -> str:
+    """Return what the atlas says of how sure the parts are."""
+    tested = "q_specific" in part and bool(np.isfinite(part["q_specific"]).any())
+    return "the parts have no intervals, but q-values in the atlas" if tested else "the parts have no intervals"

@@ -191,7 +191,9 @@ def heads_importance(
     tree = as_atlas(atlas)
     (name, *_) = pick_methods(tree, method)
     maps = take_maps(tree, name, sign=sign, functions=functions)
-    return draw_maps(maps, method_part(tree, name), tree[name].attrs, scale=scale, clip=clip)
+    part, own = method_part(tree, name), tree[name].attrs
+    basis = (items_text(part, maps.functions), _intervals(part, own))
+    return draw_maps(maps, part, own, scale=scale, clip=clip, basis=basis)
 
 
 def check_scale(scale: str, clip: float | None = None) -> None:
@@ -209,7 +211,7 @@ def draw_maps(
     *,
     scale: str = "shared",
     clip: float | None = None,
-    rest_on: Sequence[str] | None = None,
+    basis: Sequence[str] = (),
 ) -> "Figure":
     """Draw `maps`, a panel each.
 
@@ -221,8 +223,8 @@ def draw_maps(
         Its method's variables and attributes (`atlas.method_part`), for the caption.
     scale, clip
         As in `heads_importance`.
-    rest_on
-        The functions whose items the maps rest on, where those drawn are made of several.
+    basis
+        What the caption says that they rest on.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -241,7 +243,7 @@ def draw_maps(
     clipped = sum(int(one.beyond(shown).sum()) for one, shown in zip(scales, maps.shown, strict=True))
     caption = [
         line
-        for text in caption_parts(part, own, maps, clipped, rest_on)
+        for text in caption_parts(part, own, maps, clipped, basis)
         for line in textwrap.wrap(text, max(40, int(width * 18.5)))
     ]
     with matplotlib.rc_context(STYLE):
@@ -345,7 +347,7 @@ def _colourbar(
 
 
 def caption_parts(
-    part: xr.Dataset, own: Mapping[Any, Any], maps: Maps, clipped: int, rest_on: Sequence[str] | None = None
+    part: xr.Dataset, own: Mapping[Any, Any], maps: Maps, clipped: int, basis: Sequence[str]
 ) -> list[str]:
     """Return what the figure says about itself: what is drawn, how to read it, what is clipped."""
     label = own.get(LABEL, "")
@@ -354,8 +356,7 @@ def caption_parts(
         f"{len(maps.layers)} layers x {len(maps.heads)} heads",
         f"method: {_literal(maps.method)}" + (f" ({_literal(label)})" if label else ""),
         SIGN_TEXT[maps.sign] if maps.sign != "positive" or (maps.values < 0).any() else "no value negative",
-        _items(part, rest_on or maps.functions),
-        _intervals(part, own),
+        *basis,
     ]
     sizes = np.abs(maps.shown)
     i, layer, head = (int(j) for j in np.unravel_index(int(sizes.argmax()), sizes.shape))
@@ -379,7 +380,7 @@ def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
     return _literal(model) if model else "not named in this atlas"
 
 
-def _items(part: xr.Dataset, functions: Sequence[str]) -> str:
+def items_text(part: xr.Dataset, functions: Sequence[str]) -> str:
     """Return how many items the maps rest on."""
     if "n_items" not in part:
         return "number of items not in this atlas"

@@ -129,7 +129,10 @@ class _ProbeNet(nn.Module):
         before = self.hidden(projections.flatten(1))
         logits = self.logits(torch.relu(before))
         gradient = (self.logits.weight[label] * (before > 0)) @ self.hidden.weight
-        return (gradient.view_as(projections).float() * projections.float()).mean(-1), logits
+        importance = (gradient.view_as(projections).float() * projections.float()).mean(-1)
+        if self.scale is not None:  # a silent head says nothing: what it projects is its layer's mean and the bias
+            importance = importance * (self.scale[..., 0] > 0)
+        return importance, logits
 
 
 def _statistics(

@@ -1,7 +1,7 @@
 """A name or a path -> `HeadModel`.
 
 1. A built-in name is a GGUF file inside an installed Python package, which is found and never imported.
-2. A .gguf file is dequantised by transformers once (about 20 s) and cached as safetensors with its
+2. A .gguf file is dequantised by transformers once (about 10 s) and cached as safetensors with its
    tokenizer, keyed by the file's digest; later starts read the cache.
 3. A folder is read from safetensors only, a Hub id likewise; pickled weights are refused, and code that
    comes with a model runs only when `trust_remote_code` is given.
@@ -16,8 +16,10 @@ import shutil
 import tempfile
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +203,7 @@ def converted(gguf: Path) -> Path:
         _sweep(folder)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            with _quietly():
+            with _quietly(), _gguf_read_once():
                 model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype="float32")
                 tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         except OSError as error:
@@ -303,6 +305,34 @@ def _read_tokenizer(folder: str, options: dict[str, Any]) -> Any:
     if not len(tokenizer):
         raise ModelError(f"'{folder}' has no tokenizer. Save one into it with tokenizer.save_pretrained(folder).")
     return tokenizer
+
+
+@contextmanager
+def _gguf_read_once() -> Iterator[None]:
+    """Let transformers read a GGUF file's header once, not three times, and without a progress bar of its own.
+
+    It parses the header (with every token of the vocabulary, seconds) anew for configuration, weights and tokenizer,
+    and makes one and the same table of names for every module of the model. What is read is the same.
+    """
+    import gguf
+    from transformers import modeling_gguf_pytorch_utils as utils
+
+    with ExitStack() as stack:
+        for name in ("GGUFReader", "get_tensor_name_map"):
+            stack.enter_context(_replaced(gguf, name, lru_cache(getattr(gguf, name))))
+        if hasattr(utils, "tqdm"):
+            stack.enter_context(_replaced(utils, "tqdm", lambda rows, **_: rows))
+        yield
+
+
+@contextmanager
+def _replaced(module: Any, name: str, thing: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, thing)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 class _quietly:
