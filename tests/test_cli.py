@@ -187,7 +187,8 @@ def test_a_run_of_another_version_is_not_found_done(copy, command, monkeypatch, 
     before = contents(copy)
     there = json.loads((copy / "run.json").read_text())["key"][f"{name} version"]
     monkeypatch.setattr(f"headatlas.{where}", there + 1)
-    told = f"{name} version differ ({name} version: there {there}, here {there + 1}). Another version of {name} makes other numbers."
+    told = f"{name} version differ ({name} version: there {there}, here {there + 1})."
+    told += f" Another version of {name} makes other numbers."
     check_refused(*run(*command), f"{told} Give another --out, or --fresh to start over.")
     assert contents(copy) == before
     code, _, err = run(*command, "--fresh")
