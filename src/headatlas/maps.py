@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jaxtyping import Float
-from scipy.stats import hypergeom, rankdata
 
 from headatlas._registry import suggest
 from headatlas.atlas import as_atlas, pick_methods
@@ -245,9 +245,15 @@ def quadrants(ranked: Float[np.ndarray, "layer head"], k: int) -> dict[str, dict
         found[name] = {
             "heads": float(here.mean()),
             "top": n_top / k,
-            "p": float(hypergeom.cdf(n_top, ranked.size, int(here.sum()), k)),
+            "p": _chance_of_so_few(n_top, ranked.size, int(here.sum()), k),
         }
     return found
+
+
+def _chance_of_so_few(n: int, size: int, marked: int, drawn: int) -> float:
+    """Return the hypergeometric chance of at most `n` marked ones among `drawn` of `size`."""
+    ways = sum(math.comb(marked, i) * math.comb(size - marked, drawn - i) for i in range(n + 1))
+    return ways / math.comb(size, drawn)
 
 
 # -- several maps --------------------------------------------------------------------------------------------
@@ -325,7 +331,7 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
     if n < 3:
         return None
     rng = np.random.default_rng(seed)
-    ranks = rankdata(maps.values.reshape(n, -1), axis=1)
+    ranks = pd.DataFrame(maps.values.reshape(n, -1)).rank(axis=1).to_numpy()  # scipy.stats takes half a second to load
     total = maps.mass.sum(axis=(1, 2), keepdims=True)
     share = np.divide(maps.values, total, out=np.zeros_like(maps.values), where=total > 0)
     data = {"by_head": ranks, "by_layer": share.reshape(n, -1)}

@@ -1,18 +1,47 @@
-"""From samples of importance to maps with their uncertainty: the one place where anything is averaged."""
+"""From samples of importance to maps with their uncertainty: the one place where anything is averaged.
 
-from headatlas.stats.agreement import agreement as agreement
-from headatlas.stats.correlation import spearman as spearman
-from headatlas.stats.parts import split as split
-from headatlas.stats.reduction import function_means as function_means
-from headatlas.stats.reduction import reduce as reduce
-from headatlas.stats.resampling import mean_interval as mean_interval
-from headatlas.stats.resampling import paired_excess as paired_excess
-from headatlas.stats.resampling import resample_counts as resample_counts
-from headatlas.stats.sign import SIGNS as SIGNS
-from headatlas.stats.sign import Sign as Sign
-from headatlas.stats.sign import ranked as ranked
-from headatlas.stats.table import Table as Table
-from headatlas.stats.table import units_of as units_of
+Names are loaded on first use: whoever only reads an atlas needs `stats.sign`, not scipy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headatlas.stats.agreement import agreement as agreement
+    from headatlas.stats.correlation import spearman as spearman
+    from headatlas.stats.parts import split as split
+    from headatlas.stats.reduction import function_means as function_means
+    from headatlas.stats.reduction import reduce as reduce
+    from headatlas.stats.resampling import mean_interval as mean_interval
+    from headatlas.stats.resampling import paired_excess as paired_excess
+    from headatlas.stats.resampling import resample_counts as resample_counts
+    from headatlas.stats.sign import SIGNS as SIGNS
+    from headatlas.stats.sign import Sign as Sign
+    from headatlas.stats.sign import ranked as ranked
+    from headatlas.stats.table import Table as Table
+    from headatlas.stats.table import units_of as units_of
 
 VERSION = 2
 """Of the statistics: raised whenever they give other numbers, so that a run is not taken for one of before."""
+
+_HOMES = {
+    "agreement": "agreement",
+    "spearman": "correlation",
+    "split": "parts",
+    "function_means": "reduction",
+    "reduce": "reduction",
+    "mean_interval": "resampling",
+    "paired_excess": "resampling",
+    "resample_counts": "resampling",
+    "SIGNS": "sign",
+    "Sign": "sign",
+    "ranked": "sign",
+    "Table": "table",
+    "units_of": "table",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headatlas.stats' has no attribute '{name}'. It has: {', '.join(_HOMES)}")
+    return getattr(import_module(f"headatlas.stats.{_HOMES[name]}"), name)
