@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 from headatlas.building import Builder, Patience
-from headatlas.cli import main
+from headatlas.cli.main import main
 
 QUESTIONS = [
     "How many apples has Tim?", "Is palladium dense? tricky", "Who is older, Ann or Bob?", "Which way? doubtful",

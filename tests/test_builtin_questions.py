@@ -10,7 +10,9 @@ from types import ModuleType
 
 import pytest
 
-from headatlas.questions import FUNCTIONS, Question, parse_question
+from headatlas.questions.functions import FUNCTIONS
+from headatlas.questions.reading import parse_question
+from headatlas.questions.schema import Question
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "src" / "headatlas" / "datasets" / "builtin.jsonl"

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from headatlas.checks import MOST_STEPS, check_questions
-from headatlas.questions import FUNCTIONS, load_questions
+from headatlas.questions.checks import MOST_STEPS, check_questions
+from headatlas.questions.functions import FUNCTIONS
+from headatlas.questions.loading import load_questions
 
 WORDS = dict(zip(FUNCTIONS, ("ox", "cat", "dog", "hen", "fox", "bee", "ant", "owl"), strict=True))
 

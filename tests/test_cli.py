@@ -17,9 +17,9 @@ from transformers import BertConfig, T5Config
 from zarr.storage import LocalStore
 
 from headatlas.atlas import load_atlas
-from headatlas.cli import main
+from headatlas.cli.main import main
 from headatlas.models.head_model import HeadModel
-from headatlas.store import ROWS
+from headatlas.run.store import ROWS
 from tests.saved import save_tiny
 
 FIGURES = ("heatmaps", "heatmaps-ablation", "general_specific-ablation", "method_agreement")
@@ -212,7 +212,7 @@ def test_out_defaults_to_the_models_name(tiny, questions, tmp_path, monkeypatch)
 
 SLOW = """
 import sys, time
-from headatlas.cli import main
+from headatlas.cli.main import main
 from headatlas.models.head_model import HeadModel
 capture = HeadModel.capture
 def slow(self, prompts):
@@ -260,7 +260,7 @@ def test_stopped_before_the_atlas_is_written(command, tmp_path, monkeypatch, lig
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headatlas.run.save_atlas", stop)
+    monkeypatch.setattr("headatlas.run.folder.save_atlas", stop)
     code, out, err = run(*command)
     assert (code, out) == (130, "")
     assert err.splitlines()[-1] == "headatlas: stopped. The same command continues where it was."
@@ -573,7 +573,7 @@ def test_questions_show(tiny, questions):
 
 def test_help_is_quick_because_it_imports_nothing_heavy():
     script = (
-        "import sys\nfrom headatlas.cli import main\ncode = main(sys.argv[1:])\n"
+        "import sys\nfrom headatlas.cli.main import main\ncode = main(sys.argv[1:])\n"
         "heavy = {'torch', 'transformers', 'numpy', 'xarray', 'matplotlib', 'zarr', 'sklearn'}\n"
         "sys.exit(code or sorted(heavy & set(sys.modules)) or 0)"
     )

@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from headatlas import controls
 from headatlas.controls import CONTROLS, control_predictions, grouped_folds, text_baseline
 from headatlas.errors import InputError
-from headatlas.questions import load_questions
+from headatlas.questions.loading import load_questions
 
 
 def questions(n: int, steps: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from headatlas.atlas.map_numbers import band, band_p, gini, heads_for_half, nice, take_maps
 from headatlas.controls import CONTROLS
 from headatlas.errors import AtlasError, InputError
 from headatlas.findings import Findings, describe
 from headatlas.findings.wording import escape, percent
-from headatlas.maps import band, band_p, gini, heads_for_half, nice, take_maps
-from headatlas.questions import FUNCTIONS, function_title
+from headatlas.questions.functions import FUNCTIONS, function_title
 from tests.planted.seed_figure import PEAKS, identical, make_atlas, pure_noise, seed_figure
 
 SEVEN = [f for f in FUNCTIONS if f != "math_calculation"]

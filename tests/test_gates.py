@@ -13,8 +13,8 @@ from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
-from headatlas.pipeline import _map
-from headatlas.streams import fitted
+from headatlas.run.jobs import fitted
+from headatlas.run.pipeline import _map
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 

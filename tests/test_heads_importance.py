@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from headatlas.errors import AtlasError, InputError, RunError
 from headatlas.figures import figures, heads_importance, save_figure
 from headatlas.figures.heads_importance import choose_scale, index_ticks
-from headatlas.questions import FUNCTIONS
+from headatlas.questions.functions import FUNCTIONS
 from tests.planted.seed_figure import make_atlas, pure_noise, seed_figure
 
 

@@ -15,8 +15,8 @@ from headatlas.methods.linear_probe import LinearProbe
 from headatlas.methods.probe import Probe
 from headatlas.models.head_model import HeadModel
 from headatlas.models.load import load_model
-from headatlas.pipeline import measure, plan
-from headatlas.questions import load_questions
+from headatlas.questions.loading import load_questions
+from headatlas.run.pipeline import measure, plan
 from tests.saved import save_tiny
 from tests.test_cli import contents, write_questions
 
@@ -125,7 +125,7 @@ def test_rows_of_another_version_are_not_gone_on_with(model, questions, tmp_path
         message = r"ablation version differ \(ablation version: there 1, here 2\)\. Another version of ablation makes"
         with pytest.raises(StoreError, match=message):
             measure(model, questions, **run)
-    monkeypatch.setattr("headatlas.streams.VERSION", 2)
+    monkeypatch.setattr("headatlas.run.jobs.VERSION", 2)
     with pytest.raises(StoreError, match=r"capture version differ \(capture version: there 1, here 2\)"):
         measure(model, questions, **run)
     assert contents(tmp_path / "stores") == before

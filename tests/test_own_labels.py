@@ -20,9 +20,11 @@ from headatlas.findings import describe
 from headatlas.methods.linear_probe import LinearProbe
 from headatlas.methods.probe import Probe
 from headatlas.models.load import load_model
-from headatlas.pipeline import measure, plan
-from headatlas.questions import Question, QuestionSet, load_questions, order_functions
-from headatlas.streams import labels
+from headatlas.questions.functions import order_functions
+from headatlas.questions.loading import load_questions
+from headatlas.questions.schema import Question, QuestionSet
+from headatlas.run.jobs import labels
+from headatlas.run.pipeline import measure, plan
 from tests.saved import save_tiny
 from tests.test_cli import run
 

@@ -10,7 +10,7 @@ from headatlas.errors import InputError, ModelError
 from headatlas.models.access import ATTENTION
 from headatlas.models.pattern_scores import Copying, MassAt, Spread
 from headatlas.models.patterns import Chunk, Patterns
-from headatlas.roles import repeat_targets
+from headatlas.roles.scores import repeat_targets
 from tests.tiny import ARCHITECTURES, VOCAB, tiny
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from headatlas.errors import InputError, PromptError
 from headatlas.prompts import build_prompts, digest_of, same_answer, with_answer
-from headatlas.questions import Question, QuestionSet, Step
+from headatlas.questions.schema import Question, QuestionSet, Step
 from tests.saved import KINDS, TEXT, small_tokenizer
 
 AWKWARD = [
@@ -61,7 +61,7 @@ def test_the_span_is_exact_with_the_default_model(tokenizer, answer):
 
 
 def test_the_span_is_exact_on_the_whole_builtin_set(tokenizer):
-    from headatlas.questions import load_questions
+    from headatlas.questions.loading import load_questions
 
     for template in ("short", "published"):
         for prompt in build_prompts(load_questions("builtin"), tokenizer, template=template):

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from headatlas.errors import QuestionError
-from headatlas.questions import FUNCTIONS, QuestionSet, load_questions
+from headatlas.questions.functions import FUNCTIONS
+from headatlas.questions.loading import load_questions
+from headatlas.questions.schema import QuestionSet
 
 
 def record(id="q1", *, function="retrieval", answer="Leo", **more):

@@ -7,13 +7,14 @@ import pytest
 import torch
 import xarray as xr
 
-from headatlas.cli import main
+from headatlas.cli.main import main
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.figures.roles import UNSEEN, roles
-from headatlas.needles import build_needles, find_needle, split_sentences
-from headatlas.questions import Question, QuestionSet, Step, load_questions
-from headatlas.roles import (
+from headatlas.questions.loading import load_questions
+from headatlas.questions.schema import Question, QuestionSet, Step
+from headatlas.roles.needles import build_needles, find_needle, split_sentences
+from headatlas.roles.scores import (
     ROLES,
     bootstrap,
     load_roles,
@@ -212,7 +213,7 @@ def short(planted, monkeypatch):
     monkeypatch.setattr("headatlas.models.load.load_model", lambda *_, **__: model)
     plain = measure_roles
     monkeypatch.setattr(
-        "headatlas.roles.measure_roles",
+        "headatlas.roles.scores.measure_roles",
         lambda model, *, seed, report: plain(model, questions=planted_questions(), **SMALL, seed=seed, report=report),
     )
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from headatlas.datasets.jsonl import write_jsonl
 from headatlas.errors import InputError, QuestionError
-from headatlas.questions import load_questions
+from headatlas.questions.loading import load_questions
+from headatlas.questions.writing import write_jsonl
 from tests.built import run
 
 HEADER = ["question", "subquestion", "answer", "function"]
@@ -175,7 +175,7 @@ def test_a_large_file_is_streamed(tmp_path):
     """Peak memory of a conversion is the same for 2,000 and for 100,000 lines."""
     line = '{"id":"q%d","question":"Passage %d.","steps":[{"subquestion":"Q?","answer":"A","function":"x"}]}\n'
     program = (
-        "import resource, sys; from headatlas.datasets.jsonl import write_jsonl;"
+        "import resource, sys; from headatlas.questions.writing import write_jsonl;"
         "print(write_jsonl(sys.argv[1], sys.argv[2])[0], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks = {}

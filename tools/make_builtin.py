@@ -26,7 +26,7 @@ from typing import Any
 import builtin_material as M
 from builtin_rules import RULES, WORD, Draw, Facts
 
-OUTPUT = Path(__file__).parents[1] / "src" / "headatlas" / "datasets" / "builtin.jsonl"
+OUTPUT = Path(__file__).parents[1] / "src" / "headatlas" / "questions" / "readers" / "builtin.jsonl"
 SEED = 20251210
 FUNCTIONS = (
     "knowledge_recall",

@@ -10,31 +10,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headatlas import figures as figures
+    from headatlas import methods as methods
+    from headatlas import roles as roles
     from headatlas.atlas import load_atlas as load_atlas
     from headatlas.atlas import save_atlas as save_atlas
     from headatlas.errors import HeadatlasError as HeadatlasError
+    from headatlas.figures import save_figure as save_figure
     from headatlas.figures.heads_importance import heads_importance as heads_importance
-    from headatlas.findings.describe import describe as describe
+    from headatlas.findings import describe as describe
     from headatlas.models.load import load_model as load_model
-    from headatlas.pipeline import measure as measure
-    from headatlas.questions import load_questions as load_questions
+    from headatlas.questions.loading import load_questions as load_questions
+    from headatlas.run.pipeline import measure as measure
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "HeadatlasError": "errors",
-    "describe": "findings.describe",
+    "describe": "findings",
     "heads_importance": "figures",
     "load_atlas": "atlas",
     "load_model": "models.load",
-    "load_questions": "questions",
-    "measure": "pipeline",
+    "load_questions": "questions.loading",
+    "measure": "run.pipeline",
     "save_atlas": "atlas",
+    "save_figure": "figures",
 }
-__all__ = sorted(_HOMES)
+_MODULES = ("figures", "methods", "roles")
+"""Reached as ``ha.figures.method_agreement``, ``ha.methods.Probe``, ``ha.roles.measure_roles``."""
+__all__ = sorted({*_HOMES, *_MODULES} - {"heads_importance", "save_atlas"})  # those two are reached all the same
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"headatlas.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'headatlas' has no attribute '{name}'. It has: {', '.join(__all__)}")
     return getattr(import_module(f"headatlas.{_HOMES[name]}"), name)

@@ -29,7 +29,7 @@ from jaxtyping import Int
 
 from headatlas._registry import Registry
 from headatlas.errors import InputError, PromptError
-from headatlas.questions import Question, QuestionSet, Step
+from headatlas.questions.schema import Question, QuestionSet, Step
 
 TokenChoice = Literal["all", "content", "first", "last"]
 TOKEN_CHOICES: tuple[TokenChoice, ...] = ("all", "content", "first", "last")

@@ -20,7 +20,8 @@ from headatlas.building.decompose import DEFINITIONS
 from headatlas.building.replies import find_list
 from headatlas.building.source import read_source
 from headatlas.errors import QuestionError, RunError
-from headatlas.questions import FUNCTIONS, load_questions
+from headatlas.questions.functions import FUNCTIONS
+from headatlas.questions.loading import load_questions
 
 # -- what comes out -------------------------------------------------------------------------------------
 
@@ -418,7 +419,9 @@ def test_kappa_is_cohens():
 
 
 def test_help_is_quick_and_loads_no_client():
-    script = "import sys\nfrom headatlas.cli import main\nmain(['questions', 'build', '--help'])\nprint(*sys.modules)"
+    script = (
+        "import sys\nfrom headatlas.cli.main import main\nmain(['questions', 'build', '--help'])\nprint(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "--max-spend" in done.stdout and "openai" not in done.stdout.splitlines()[-1].split()
 

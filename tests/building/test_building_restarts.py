@@ -17,7 +17,7 @@ from headatlas.errors import InputError, RunError
 
 RUN = """
 import signal, sys
-from headatlas.cli import main
+from headatlas.cli.main import main
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 sys.exit(main(sys.argv[1:]))
 """

@@ -27,7 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from headatlas.models.head_model import HeadModel
 from headatlas.prompts import templates
-from headatlas.questions import Question, QuestionSet, Step
+from headatlas.questions.schema import Question, QuestionSet, Step
 
 PLANTED = {
     "previous_token": (0, 1),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from headatlas.questions import FUNCTIONS
+from headatlas.questions.functions import FUNCTIONS
 
 PEAKS = dict(zip(FUNCTIONS, (0.0045, 0.0040, 0.0045, 0.0053, 0.0040, 0.0040, 0.0040, 0.0045), strict=True))
 """The heights that the figure's description gives ("0.0050+" for decision-making)."""

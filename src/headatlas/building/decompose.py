@@ -18,7 +18,9 @@ from headatlas.building.endpoint import Endpoint, Request
 from headatlas.building.replies import Checked, Text, converse, entry_of, read_entries, schema_of
 from headatlas.building.source import SourceQuestion
 from headatlas.errors import InputError, QuestionError
-from headatlas.questions import Step, check_function, parse_question
+from headatlas.questions.functions import check_function
+from headatlas.questions.reading import parse_question
+from headatlas.questions.schema import Step
 
 MOST_STEPS = 12
 

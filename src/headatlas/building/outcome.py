@@ -20,7 +20,8 @@ from headatlas.building.journal import Caps, Journal, Tokens
 from headatlas.building.replies import Checked
 from headatlas.building.source import SourceQuestion
 from headatlas.building.verify import Judgement
-from headatlas.questions import Step, order_functions
+from headatlas.questions.functions import order_functions
+from headatlas.questions.schema import Step
 
 Steps = Checked[tuple[Step, ...]]
 Verdict = Checked[tuple[Judgement, ...]]

@@ -20,7 +20,7 @@ from headatlas.building.endpoint import Endpoint, Request
 from headatlas.building.faults import GivenUp, one_line
 from headatlas.building.journal import Answer
 from headatlas.errors import QuestionError
-from headatlas.questions import slug
+from headatlas.questions.functions import slug
 
 T = TypeVar("T")
 ECHO = 2000

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headatlas.errors import QuestionError
-from headatlas.questions import slug
+from headatlas.questions.functions import slug
 
 ENDINGS = (".jsonl", ".ndjson", ".txt")
 

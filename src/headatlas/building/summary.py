@@ -5,7 +5,7 @@ It does not know how the report is made.
 
 from typing import Any
 
-from headatlas.questions import function_title
+from headatlas.questions.functions import function_title
 
 MOST_LISTED = 20
 """Failures that are listed one by one; the report has them all."""

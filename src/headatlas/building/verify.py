@@ -19,7 +19,7 @@ from headatlas.building.endpoint import Endpoint, Request
 from headatlas.building.replies import Checked, Text, converse, entry_of, read_entries, schema_of
 from headatlas.building.source import SourceQuestion
 from headatlas.errors import QuestionError
-from headatlas.questions import Step
+from headatlas.questions.schema import Step
 
 _SYSTEM = """You check material for a study of what language models do while they think.
 You get a question and the subquestions that lead to its answer, in order. For each subquestion, on your own:

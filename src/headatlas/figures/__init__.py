@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headatlas._registry import Registry
+from headatlas.figures.frame import save_figure as save_figure
 from headatlas.figures.general_specific import general_specific as general_specific
 from headatlas.figures.heads_importance import heads_importance as heads_importance
-from headatlas.figures.heads_importance import save_figure as save_figure
 from headatlas.figures.method_agreement import method_agreement as method_agreement
 from headatlas.figures.roles import roles as roles
 

@@ -10,10 +10,10 @@ import numpy as np
 import xarray as xr
 
 from headatlas.atlas import as_atlas, method_part, pick_methods
+from headatlas.atlas.map_numbers import take_maps
 from headatlas.errors import InputError
 from headatlas.figures.heads_importance import check_scale, draw_maps, items_text
-from headatlas.maps import take_maps
-from headatlas.questions import function_title
+from headatlas.questions.functions import function_title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

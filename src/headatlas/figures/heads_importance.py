@@ -13,43 +13,26 @@ given, and the index of a head inside its layer means nothing (the order is arbi
 """
 
 import textwrap
-import unicodedata
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from headatlas._files import atomic
-from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
+from headatlas.atlas import as_atlas, method_part, pick_methods, unable_functions
+from headatlas.atlas.map_numbers import Maps, decimals, nice, take_maps, value_places, write_number
 from headatlas.atlas.variables import INTERVAL, LABEL
 from headatlas.errors import InputError
-from headatlas.maps import Maps, decimals, nice, take_maps, value_places, write_number
-from headatlas.questions import function_title
+from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
+from headatlas.questions.functions import function_title
 from headatlas.stats.sign import Sign
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FONT, SMALL = 8.0, 7.0
-STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so a figure looks the same everywhere
-    "font.size": FONT,
-    "text.usetex": False,
-    "axes.linewidth": 0.6,
-    "axes.unicode_minus": False,
-    "axes.grid": False,
-    "image.cmap": "viridis",
-    "svg.hashsalt": "headatlas",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,  # journals refuse Type 3
-}
-"""Settings the figure is built and saved under, so that a user's own style moves nothing."""
 TAIL = 0.995
 """Where clipping may start: the quantile of all drawn values."""
 HELPS = 3.0
@@ -137,14 +120,6 @@ def index_ticks(n: int) -> list[int]:
     exact = [s for k in (4, 5) for s in sorted(set(steps)) if s * k == n]
     step = exact[0] if exact else min(s for s in steps if n / s <= 5)
     return list(range(0, n + 1, step))
-
-
-def _literal(text: object, width: int = 60) -> str:
-    """Return text from data as one line that can be drawn: no control characters, no lone surrogates."""
-    clean = str(text).encode("utf-8", "replace").decode("utf-8")
-    clean = "".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in clean)
-    clean = " ".join(clean.split())
-    return clean if len(clean) <= width else clean[: width - 1] + "…"
 
 
 def heads_importance(
@@ -329,7 +304,7 @@ def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale, *, width: 
 
 def panel_title(function: str) -> str:
     """Return a panel's title."""
-    return _literal(function_title(function), 46)
+    return literal(function_title(function), 46)
 
 
 def _colourbar(
@@ -354,7 +329,7 @@ def caption_parts(
     what = [
         f"Model: {model_name(part)}",
         f"{len(maps.layers)} layers x {len(maps.heads)} heads",
-        f"method: {_literal(maps.method)}" + (f" ({_literal(label)})" if label else ""),
+        f"method: {literal(maps.method)}" + (f" ({literal(label)})" if label else ""),
         SIGN_TEXT[maps.sign] if maps.sign != "positive" or (maps.values < 0).any() else "no value negative",
         *basis,
     ]
@@ -372,14 +347,6 @@ def caption_parts(
     return parts
 
 
-def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
-    """Return the model's name from the atlas's provenance."""
-    model: Any = attribute(atlas, "model")
-    if isinstance(model, dict):
-        model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
-    return _literal(model) if model else "not named in this atlas"
-
-
 def items_text(part: xr.Dataset, functions: Sequence[str]) -> str:
     """Return how many items the maps rest on."""
     if "n_items" not in part:
@@ -394,44 +361,4 @@ def _intervals(part: xr.Dataset, own: Mapping[Any, Any]) -> str:
     if "ci_low" not in part or not np.isfinite(part["ci_low"]).any():
         return "no intervals in this atlas"
     kind = own.get(INTERVAL) or part["ci_low"].attrs.get("interval") or "95% bootstrap over main questions and refits"
-    return f"intervals in the atlas: {_literal(kind, 160)}"
-
-
-def save_figure(
-    figure: "Figure", path_stem: str | Path, formats: Iterable[str] = ("png", "pdf", "svg")
-) -> tuple[Path, ...]:
-    """Write `figure` as ``<path_stem>.<format>`` for each format, atomically; the same bytes each time.
-
-    Raises
-    ------
-    InputError
-        A format that matplotlib can't write.
-    RunError
-        The folder can't be written, or the disk is full.
-    """
-    formats, stem, paths = tuple(formats), Path(path_stem), []
-    known = figure.canvas.get_supported_filetypes()
-    for kind in formats:
-        if kind not in known:
-            raise InputError(f"Can't save a figure as '{kind}'. Known: {', '.join(sorted(known))}.")
-    for kind in formats:
-        path = stem.with_name(f"{stem.name}.{kind}")
-        with atomic(path) as partial:
-            _write(figure, partial, kind)
-        paths.append(path)
-    return tuple(paths)
-
-
-def _write(figure: "Figure", path: Path, kind: str) -> None:
-    """Write one file, without dates or random ids."""
-    import matplotlib
-
-    undated: dict[str, dict[str, str | None]] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": "headatlas"},
-        "pdf": {"CreationDate": None, "Creator": "headatlas", "Producer": None},
-    }
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # a label in a script that DejaVu lacks is drawn as boxes, not refused
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(path, format=kind, dpi=300, metadata=undated.get(kind))
+    return f"intervals in the atlas: {literal(kind, 160)}"

@@ -11,7 +11,7 @@ import xarray as xr
 
 from headatlas.atlas import as_atlas
 from headatlas.errors import InputError
-from headatlas.figures.heads_importance import SMALL, STYLE
+from headatlas.figures.frame import SMALL, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

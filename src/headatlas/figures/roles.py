@@ -16,18 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from headatlas.atlas.map_numbers import value_places, write_number
 from headatlas.errors import InputError
-from headatlas.figures.heads_importance import (
-    FONT,
-    SMALL,
-    STYLE,
-    ColourScale,
-    choose_scale,
-    index_ticks,
-    model_name,
-)
-from headatlas.maps import value_places, write_number
-from headatlas.roles import ROLES, top_heads
+from headatlas.figures.frame import FONT, SMALL, STYLE, model_name
+from headatlas.figures.heads_importance import ColourScale, choose_scale, index_ticks
+from headatlas.roles.scores import ROLES, top_heads
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +45,7 @@ def roles(found: xr.Dataset, *, roles: Sequence[str] | None = None) -> "Figure":
     Returns
     -------
     matplotlib.figure.Figure
-        Not attached to pyplot. Save it with `heads_importance.save_figure`.
+        Not attached to pyplot. Save it with `frame.save_figure`.
 
     Raises
     ------

@@ -2,5 +2,5 @@
 
 from headatlas.findings.describe import Findings as Findings
 from headatlas.findings.describe import describe as describe
-from headatlas.findings.reach import at_chance as at_chance
 from headatlas.findings.statements import Finding as Finding
+from headatlas.findings.trust import at_chance as at_chance

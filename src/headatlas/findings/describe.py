@@ -21,17 +21,17 @@ from typing import Any
 import xarray as xr
 
 from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
+from headatlas.atlas.map_numbers import nice, take_maps, value_places, write_number
 from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import CONTROLS
 from headatlas.errors import InputError
-from headatlas.findings.parts import agreement_findings, parts_findings
-from headatlas.findings.reach import Unknown as Unknown
-from headatlas.findings.reach import at_chance, flagged, reach_findings, unknowns
+from headatlas.findings.sharing import agreement_findings, parts_findings
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
+from headatlas.findings.trust import Unknown as Unknown
+from headatlas.findings.trust import at_chance, flagged, reach_findings, unknowns
 from headatlas.findings.wording import escape, percent, plain, points, round_number
-from headatlas.maps import nice, take_maps, value_places, write_number
-from headatlas.questions import function_title
+from headatlas.questions.functions import function_title
 
 SIGN_TEXT = {
     "absolute": "absolute values",

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from headatlas.findings.wording import interval, names, percent, plain, round_number, run, span, verb
-from headatlas.maps import (
+from headatlas.atlas.map_numbers import (
     ALPHA,
     MIN_ALIKE,
     MIN_GAP,
@@ -34,7 +33,8 @@ from headatlas.maps import (
     top_heads,
     write_number,
 )
-from headatlas.questions import function_title
+from headatlas.findings.wording import interval, names, percent, plain, round_number, run, span, verb
+from headatlas.questions.functions import function_title
 
 NOT_ALIKE = "not alike on the whole"
 CLOSE = 0.7

@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headatlas.stats.agreement import agreement as agreement
+    from headatlas.stats.between_methods import agreement as agreement
     from headatlas.stats.correlation import spearman as spearman
-    from headatlas.stats.parts import split as split
     from headatlas.stats.reduction import function_means as function_means
     from headatlas.stats.reduction import reduce as reduce
     from headatlas.stats.resampling import mean_interval as mean_interval
     from headatlas.stats.resampling import paired_excess as paired_excess
     from headatlas.stats.resampling import resample_counts as resample_counts
+    from headatlas.stats.sharing import split as split
     from headatlas.stats.sign import SIGNS as SIGNS
     from headatlas.stats.sign import Sign as Sign
     from headatlas.stats.sign import ranked as ranked
@@ -25,7 +25,7 @@ VERSION = 2
 """Of the statistics: raised whenever they give other numbers, so that a run is not taken for one of before."""
 
 _HOMES = {
-    "agreement": "agreement",
+    "agreement": "between_methods",
     "spearman": "correlation",
     "split": "parts",
     "function_means": "reduction",

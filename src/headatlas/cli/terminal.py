@@ -57,12 +57,14 @@ def printable(text: str) -> str:
 
 
 def console() -> "Console":
+    """Return the console on stderr."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
+    """Print a line on stderr."""
     print(message, file=sys.stderr)
 
 
@@ -93,6 +95,7 @@ class progress:
         return self.report
 
     def report(self, stage: str, done: int, total: int) -> None:
+        """Take note of how far a stage is."""
         self._bar.start()  # not before: an error that comes first stays alone on its line
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total, rate="")

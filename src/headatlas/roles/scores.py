@@ -3,8 +3,8 @@
 1. *Random* sequences are random tokens said twice, ``[opening] r_1 … r_n r_1 … r_n``, the r all different; the opening
    is the special token with which the model's prompts begin, if they do. There is nothing to know about them: a
    score comes from what the head does with positions and repeats. Here: previous token, duplicate token, induction.
-2. *Needle* prompts hide a true sentence among others and ask for it (`headatlas.needles`). Here: retrieval, and, over
-   all of their tokens as they are ordinary text, the sink, spans and entropies.
+2. *Needle* prompts hide a true sentence among others and ask for it (`needles`). Here: retrieval, and, over all of
+   their tokens as they are ordinary text, the sink, spans and entropies.
 3. The patterns stream by (`models.patterns`) and leave one number a sequence, layer and head
    (`models.pattern_scores`). A role's score is their mean; its interval resamples sequences.
 
@@ -28,8 +28,9 @@ from jaxtyping import Float, Int
 
 from headatlas._files import write_netcdf
 from headatlas.errors import AtlasError, InputError
-from headatlas.needles import Needle, build_needles, sequences, share_copied
-from headatlas.questions import QuestionSet, load_questions
+from headatlas.questions.loading import load_questions
+from headatlas.questions.schema import QuestionSet
+from headatlas.roles.needles import Needle, build_needles, sequences, share_copied
 from headatlas.stats import resample_counts
 
 if TYPE_CHECKING:

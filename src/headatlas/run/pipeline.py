@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 import headatlas.methods  # noqa: F401  (registers the methods)
-from headatlas import stats, streams
+from headatlas import stats
 from headatlas.atlas import CHANCE, check_atlas, described
 from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import ABLATES, HEADS, INTERVAL, KIND, LABEL, LABELS, SIGN
@@ -34,8 +34,9 @@ from headatlas.methods.base import Activations, FittedMethod, Method, ModelMetho
 from headatlas.methods.base import methods as registered
 from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of
-from headatlas.questions import QuestionSet
-from headatlas.streams import Answers, Capture, Report, capture, effects, fitted, labels
+from headatlas.questions.schema import QuestionSet
+from headatlas.run import jobs
+from headatlas.run.jobs import Answers, Capture, Report, capture, effects, fitted, labels
 
 METHODS = ("probe", "ablation")
 """What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""
@@ -160,7 +161,7 @@ def plan(
         "tokens": tokens,
         "answers": answers,
         "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
-        "capture version": streams.VERSION,
+        "capture version": jobs.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
 

@@ -23,9 +23,9 @@ from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.models.head_model import HeadModel
-from headatlas.pipeline import Plan, execute
-from headatlas.store import differing, discard, upgraded
-from headatlas.streams import Report
+from headatlas.run.jobs import Report
+from headatlas.run.pipeline import Plan, execute
+from headatlas.run.store import differing, discard, upgraded
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headatlas.errors import QuestionError
-from headatlas.questions import Found, Question, Reading, Refused, parse_record, text_key
+from headatlas.questions.reading import Found, Reading, Refused, parse_record
+from headatlas.questions.schema import Question, text_key
 
 REQUIRED = ("question", "subquestion", "answer", "function")
 OPTIONAL = ("id", "split", "chain", "main_answer", "task")

@@ -21,17 +21,10 @@ import numpy as np
 
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError, QuestionError
-from headatlas.questions import (
-    LeftOut,
-    Question,
-    Refused,
-    Seen,
-    digest_row,
-    order_functions,
-    source_name,
-    stream,
-    text_key,
-)
+from headatlas.questions.functions import order_functions
+from headatlas.questions.loading import source_name, stream
+from headatlas.questions.reading import LeftOut, Refused
+from headatlas.questions.schema import Question, Seen, digest_row, text_key
 from headatlas.stats import mean_interval
 
 MOST_STEPS = 8000

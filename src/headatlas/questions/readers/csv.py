@@ -1,13 +1,13 @@
-"""CSV and TSV: one step a row, the first row names the columns (see `datasets.table` for what they mean)."""
+"""CSV and TSV: one step a row, the first row names the columns (see `readers.table` for what they mean)."""
 
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from headatlas.datasets.lines import read_lines
-from headatlas.datasets.table import Row, read_table
 from headatlas.errors import QuestionError
-from headatlas.questions import Found, Reader, Reading, Refused, readers
+from headatlas.questions.readers.lines import read_lines
+from headatlas.questions.readers.table import Row, read_table
+from headatlas.questions.reading import Found, Reader, Reading, Refused, readers
 
 LONGEST_CELL = 1 << 24
 """Characters of a cell at most; the standard library's 131,072 is short for a long passage."""

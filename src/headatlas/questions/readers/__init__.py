@@ -1,5 +1,5 @@
 """Where questions come from: one source a file. Importing this package registers them all."""
 
-from headatlas.datasets import builtin, cogqa, csv, hub, jsonl
+from headatlas.questions.readers import builtin, cogqa, csv, hub, jsonl
 
 __all__ = ["builtin", "cogqa", "csv", "hub", "jsonl"]

@@ -25,7 +25,7 @@ from headatlas._registry import suggest
 from headatlas.atlas import as_atlas, pick_methods
 from headatlas.atlas.variables import SIGN
 from headatlas.errors import AtlasError, InputError
-from headatlas.questions import order_functions
+from headatlas.questions.functions import order_functions
 from headatlas.stats.sign import SIGNS, Sign, mass, ranked
 
 DRAWS = 500

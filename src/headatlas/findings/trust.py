@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from headatlas.atlas import CHANCE, unable_functions
+from headatlas.atlas.map_numbers import RELIABLE
 from headatlas.controls import CONTROLS, TEXT_CONTROLS
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, points, span
-from headatlas.maps import RELIABLE
-from headatlas.questions import function_title
+from headatlas.questions.functions import function_title
 
 ENDS = ("", "_low", "_high")
 PROBE = ("probe_accuracy_overall", "probe_accuracy_overall_low", "probe_accuracy_overall_high")

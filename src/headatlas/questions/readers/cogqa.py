@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headatlas.datasets.lines import LongInteger, decode_json
 from headatlas.errors import QuestionError
-from headatlas.questions import FUNCTIONS, Found, LeftOut, Reader, Reading, Refused, parse_record, readers, slug
+from headatlas.questions.functions import FUNCTIONS, slug
+from headatlas.questions.readers.lines import LongInteger, decode_json
+from headatlas.questions.reading import Found, LeftOut, Reader, Reading, Refused, parse_record, readers
 
 
 def read_cogqa(source: str, reading: Reading) -> Iterator[Found]:

@@ -22,7 +22,7 @@ from jaxtyping import Int
 
 from headatlas.errors import InputError
 from headatlas.prompts import Prompt, build_prompts
-from headatlas.questions import Question, QuestionSet, Step
+from headatlas.questions.schema import Question, QuestionSet, Step
 
 RETRIEVAL = "retrieval"
 """The function whose steps are asked."""

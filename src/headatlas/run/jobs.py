@@ -22,8 +22,8 @@ from headatlas.models.captured import Captured
 from headatlas.models.head_model import HeadModel
 from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.prompts import Prompt, same_answer, templates, with_answer
-from headatlas.questions import order_functions
-from headatlas.store import Store, activation_arrays
+from headatlas.questions.functions import order_functions
+from headatlas.run.store import Store, activation_arrays
 
 VERSION = 1
 """Of the capture's algorithm: raise it whenever pooled z or the answers' scores change."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headatlas._terminal import (
+from headatlas.cli.terminal import (
     Column,
     Json,
     Limit,
@@ -30,8 +30,9 @@ questions_app = typer.Typer(help="List, check, show, convert and build question 
 @questions_app.command("list")
 def list_questions(json_: Json = False) -> None:
     """List the named question sets."""
-    import headatlas.datasets  # noqa: F401  (registers them)
-    from headatlas.questions import load_questions, sources
+    import headatlas.questions.readers  # noqa: F401  (registers them)
+    from headatlas.questions.loading import load_questions
+    from headatlas.questions.reading import sources
 
     loaded = {name: load_questions(name) for name in sources}
     rows = {
@@ -57,7 +58,7 @@ def check_questions(
 
     Exit code 2 if the set can't be used.
     """
-    from headatlas import checks
+    from headatlas.questions import checks
 
     check = checks.check_questions(source, split=split, columns=read_columns(column), controls=controls, seed=seed)
     if json_:
@@ -71,7 +72,7 @@ def check_questions(
 
 
 def _print_check(check: Any) -> None:
-    from headatlas.questions import function_title
+    from headatlas.questions.functions import function_title
 
     def show(text: str) -> None:
         print(printable(text))
@@ -123,7 +124,7 @@ def show_questions(
 
     from headatlas.models.load import load_tokenizer
     from headatlas.prompts import build_prompts
-    from headatlas.questions import load_questions
+    from headatlas.questions.loading import load_questions
 
     check_names([], template, tokens, "reference")
     if sample is not None and sample < 1:
@@ -159,7 +160,7 @@ def convert_questions(
     limit: Limit = None,
 ) -> None:
     """Write any source as JSON Lines in this project's schema."""
-    from headatlas.datasets.jsonl import write_jsonl
+    from headatlas.questions.writing import write_jsonl
 
     questions, steps, left_out = write_jsonl(source, out, split=split, columns=read_columns(column), limit=limit)
     for reason, count in left_out.items():

@@ -13,7 +13,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from headatlas._terminal import (
+from headatlas.cli.questions import questions_app
+from headatlas.cli.terminal import (
     Column,
     Device,
     Dtype,
@@ -30,7 +31,6 @@ from headatlas._terminal import (
     read_columns,
     say,
 )
-from headatlas.cli_questions import questions_app
 from headatlas.errors import HeadatlasError, InputError
 
 app = typer.Typer(
@@ -91,9 +91,9 @@ def map_(
     from headatlas.atlas import load_atlas, unable_functions
     from headatlas.findings import at_chance
     from headatlas.models.load import load_model
-    from headatlas.pipeline import plan
-    from headatlas.questions import load_questions
-    from headatlas.run import map_model
+    from headatlas.questions.loading import load_questions
+    from headatlas.run.folder import map_model
+    from headatlas.run.pipeline import plan
 
     names = [name.strip() for name in method.split(",") if name.strip()]
     check_names(names, template, tokens, answers)
@@ -138,7 +138,7 @@ def figure(
     """Draw a figure from an atlas."""
     from headatlas.atlas import load_atlas
     from headatlas.figures import figures, save_figure
-    from headatlas.roles import load_roles
+    from headatlas.roles.scores import load_roles
 
     path = _atlas_path(atlas)
     draw = figures.get(name)
@@ -206,7 +206,7 @@ def roles(
     json_: Json = False,
 ) -> None:
     """Score every head's attention pattern for known roles: previous token, induction, retrieval, ..."""
-    from headatlas.roles import check_new, measure_roles, roles_text, save_roles, top_table
+    from headatlas.roles.scores import check_new, measure_roles, roles_text, save_roles, top_table
 
     check_new(out)
     from headatlas.models.load import load_model

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from headatlas.atlas.map_numbers import ALPHA
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, span
-from headatlas.maps import ALPHA
-from headatlas.questions import function_title
+from headatlas.questions.functions import function_title
 
 MOST_NAMED = 5
 """Heads that are named one by one."""

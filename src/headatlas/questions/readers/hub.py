@@ -3,7 +3,7 @@
 1. "owner/name", "owner/name:subset" and "owner/name@revision" are ids; a folder is one that `save_to_disk` wrote, or
    one of data files (parquet, CSV, JSON).
 2. Rows are streamed, split by split; each question's ``split`` is the one it came from.
-3. A data set with a ``steps`` column holds questions; any other is a table of steps (`datasets.table`).
+3. A data set with a ``steps`` column holds questions; any other is a table of steps (`readers.table`).
 
 No code of a data set is ever run: the library dropped loading scripts, and none is asked for.
 """
@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from headatlas.datasets.table import Row, read_table
 from headatlas.errors import QuestionError
-from headatlas.questions import Found, Question, Reader, Reading, Refused, parse_record, readers
+from headatlas.questions.readers.table import Row, read_table
+from headatlas.questions.reading import Found, Reader, Reading, Refused, parse_record, readers
+from headatlas.questions.schema import Question
 
 _ID = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(:(?P<subset>[\w.-]+))?(@(?P<revision>[\w./-]+))?")
 

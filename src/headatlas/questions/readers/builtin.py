@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headatlas.questions import sources
+from headatlas.questions.reading import sources
 
 FILE = Path(__file__).with_name("builtin.jsonl")
 

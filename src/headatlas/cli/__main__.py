@@ -1,0 +1,5 @@
+"""``python -m headatlas.cli``."""
+
+from headatlas.cli.main import entry
+
+entry()

@@ -1,0 +1,123 @@
+"""A name, a path or a Hub id -> a question set; or, for whoever wants all that is there, a stream of it.
+
+`load_questions` raises at the first refused record; `checks.check_questions` reads the same stream and lists them all.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import headatlas.questions.readers  # noqa: F401  (registers the sources and readers)
+from headatlas._registry import suggest
+from headatlas.errors import QuestionError
+from headatlas.questions.reading import Found, LeftOut, Reader, Reading, Refused, readers, sources
+from headatlas.questions.schema import Question, QuestionSet
+
+
+def stream(
+    source: str | Path, *, columns: Mapping[str, str] | None = None, split: str | None = None
+) -> Iterator[Found]:
+    """Yield what `source` holds, record by record (parameters and errors of `load_questions`)."""
+    text = str(sources.get(source)) if isinstance(source, str) and source in sources else str(source)
+    reader = _reader(text)
+    if columns and not reader.tables:
+        raise QuestionError(f"'{source}' is {reader.kind}, which has no columns to map. Leave out --column.")
+    splits: set[str] = set()
+    kept = 0
+    for found in reader.read(text, Reading(dict(columns or {}), split)):
+        if isinstance(found, Question) and split is not None:
+            splits.add(found.split or "none")
+            if found.split != split:
+                continue
+        kept += isinstance(found, Question)
+        yield found
+    if split is not None and not kept:
+        raise QuestionError(
+            f"'{source}' has no question of split '{split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
+        )
+
+
+def _reader(source: str) -> Reader:
+    for name in readers:
+        if readers.get(name).knows(source):
+            return readers.get(name)
+    path = Path(source)
+    if path.is_file():
+        kinds = "; ".join(readers.get(name).kind for name in readers)
+        raise QuestionError(f"{path}: can't tell its format. Known: {kinds}.")
+    kind = "is a folder without a data set" if path.is_dir() else "is neither a named set nor a file"
+    hint = suggest(source, list(sources))
+    raise QuestionError(f"Questions '{source}' {kind}.{hint} A Hugging Face data set has the form owner/name.")
+
+
+def source_name(source: str | Path) -> str:
+    """Return a short name for titles and file names."""
+    if isinstance(source, str) and source in sources:
+        return source
+    path = Path(source)
+    return path.stem if path.suffix else path.name
+
+
+def usable(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None,
+    split: str | None,
+    limit: int | None,
+    left_out: Counter[str],
+) -> Iterator[Question]:
+    """Yield the first `limit` questions of a source and count in `left_out` what it leaves out.
+
+    Raises
+    ------
+    QuestionError
+        As `load_questions`, but for what two questions have in common (`Seen.refuse`).
+    """
+    if limit is not None and limit < 1:
+        raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
+    kept = 0
+    for found in stream(source, columns=columns, split=split):
+        if isinstance(found, Refused):
+            raise QuestionError(str(found))
+        if isinstance(found, LeftOut):
+            left_out[found.reason] += 1
+            continue
+        yield found
+        kept += 1
+        if kept == limit:
+            return
+
+
+def load_questions(
+    source: str | Path,
+    *,
+    limit: int | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> QuestionSet:
+    """Load a question set by name, path or Hub id.
+
+    Parameters
+    ----------
+    source
+        A registered name ("builtin"); a file: JSON Lines in this project's schema, CogQA's JSON (either released
+        shape), CSV or TSV with a step a row; a folder with a Hugging Face data set, or its Hub id, "owner/name",
+        "owner/name:subset" or "owner/name@revision" (both need ``pip install "headatlas[hub]"``).
+    limit
+        Keep only the first `limit` main questions; the rest is not read.
+    split
+        Keep only the questions of this split.
+    columns
+        For tables: this project's name -> the source's column, for those whose names differ, e.g.
+        ``{"subquestion": "prompt", "answer": "target.0", "function": "=retrieval"}``; a dotted path reaches into a
+        cell, "=" gives all rows one value. See `readers.table`.
+
+    Raises
+    ------
+    QuestionError
+        No such source or split, a column that is not there, a record that breaks the schema (file, line, field),
+        or a main question in two splits.
+    """
+    left_out: Counter[str] = Counter()
+    questions = tuple(usable(source, columns=columns, split=split, limit=limit, left_out=left_out))
+    return QuestionSet(questions, source_name(source), dict(left_out))
