@@ -8,12 +8,12 @@ import torch
 import xarray as xr
 
 from headatlas import stats
-from headatlas.atlas import SCHEMA
+from headatlas.atlas.variables import HEADS
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
-from headatlas.run.jobs import fitted
+from headatlas.run.jobs import Run, measured, seed_of
 from headatlas.run.pipeline import _map
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
@@ -144,7 +144,7 @@ def test_an_atlas_holds_what_gates_say_of_every_head():
         for i, function in enumerate(functions):
             own = found[name].values[found["function"].values == function]
             np.testing.assert_allclose(its_map[name].transpose("function", "layer", "head")[i], own.mean(0), atol=1e-6)
-        assert SCHEMA[name] == ("method", "function", "layer", "head")
+        assert name in HeadGating.about_values and its_map[name].dims == HEADS
     np.testing.assert_allclose(its_map["importance"], its_map["facilitation"] - its_map["interference"], atol=1e-6)
 
 
@@ -160,13 +160,14 @@ def test_a_stopped_run_goes_on_with_the_next_fit(tmp_path, monkeypatch):
         return fit(self, model, one)
 
     monkeypatch.setattr(HeadGating, "fit", stopping)
-    run = {"key": {"run": 1}, "seed": 0, "store": tmp_path / "head_gating.zarr"}
+    run = Run({"run": 1}, seed=0, folder=tmp_path, report=lambda *at: told.append(at))
     with pytest.raises(KeyboardInterrupt):
-        fitted(model, method, prompts, **run)
-    found = fitted(model, method, prompts, **run, report=lambda *at: told.append(at))
+        measured(model, method, prompts, nothing(model), run)
+    told.clear()
+    found = measured(model, method, prompts, nothing(model), run)
     assert len(asked) == 13 and asked[4] == asked[5] and len(set(asked)) == 12, "what was done is not done again"
     assert told[0] == ("head_gating", 5, 12) and told[-1] == ("head_gating", 12, 12)
-    xr.testing.assert_allclose(found, method(model, prompts, None, seed=0), atol=1e-6)
+    xr.testing.assert_allclose(found, method(model, prompts, None, seed=seed_of(0, "head_gating")), atol=1e-6)
 
 
 def test_same_seed_same_samples_in_any_order_and_any_memory():

@@ -13,7 +13,7 @@ from headatlas.methods.base import Activations, Method, methods
 
 F = ("inference", "math_calculation")
 CHEAP = {"refits": 2, "null_refits": 1, "epochs": 2, "shuffles": 2}
-READERS = [name for name in methods if methods.get(name).reads == "activations"]
+READERS = [name for name in methods if methods.get(name)().reads == "activations"]
 
 
 def cheap(name: str) -> Method:
@@ -42,7 +42,7 @@ def samples(name: str) -> xr.Dataset:
 
 
 def test_is_a_frozen_dataclass_with_its_facts(name: str):
-    kind = methods.get(name)
+    kind = methods.get(name)()
     assert is_dataclass(kind) and kind.__dataclass_params__.frozen
     assert kind.name == name and kind.label and kind.default_sign in ("absolute", "positive", "signed")
 
@@ -107,6 +107,6 @@ def test_a_silent_head_gets_nothing(name: str):
 
 
 def test_reduces_to_a_map(name: str, samples: xr.Dataset):
-    result = stats.reduce(samples, F, sign=methods.get(name).default_sign, n_boot=20)
+    result = stats.reduce(samples, F, sign=methods.get(name)().default_sign, n_boot=20)
     assert result["importance"].dims == ("function", "layer", "head")
     assert (result["ci_low"] <= result["ci_high"]).all()

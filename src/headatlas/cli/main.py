@@ -69,7 +69,9 @@ def map_(
     questions: Annotated[
         str, typer.Option("--questions", "-q", help="Named set, file, data set's folder or Hub id.")
     ] = "builtin",
-    method: Annotated[str, typer.Option(help="One or more, with commas.")] = "probe,ablation",
+    method: Annotated[
+        str, typer.Option(help="One or more, with commas; settings in parentheses: 'ablation(by=zero, positions=all)'.")
+    ] = "probe,ablation",
     template: Template = "short",
     tokens: Tokens = "all",
     answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",
@@ -95,8 +97,7 @@ def map_(
     from headatlas.run.folder import map_model
     from headatlas.run.pipeline import plan
 
-    names = [name.strip() for name in method.split(",") if name.strip()]
-    check_names(names, template, tokens, answers)
+    check_names(method, template, tokens, answers)
     loaded = load_questions(questions, limit=limit, split=split, columns=read_columns(column))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():
@@ -110,7 +111,7 @@ def map_(
     planned = plan(
         head_model,
         loaded,
-        methods=names,
+        methods=method,
         template=template,
         tokens=tokens,  # type: ignore[arg-type]
         answers=answers,  # type: ignore[arg-type]

@@ -126,7 +126,7 @@ def show_questions(
     from headatlas.prompts import build_prompts
     from headatlas.questions.loading import load_questions
 
-    check_names([], template, tokens, "reference")
+    check_names("", template, tokens, "reference")
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
     tokenizer = load_tokenizer(model)

@@ -25,13 +25,15 @@ Limit = Annotated[int | None, typer.Option(help="Only the first N main questions
 Seed = Annotated[int, typer.Option(help="The one seed.")]
 
 
-def check_names(names: list[str], template: str, tokens: str, answers: str) -> None:
-    """Refuse bad names before the model is loaded."""
-    from headatlas.methods.base import methods
+def check_names(methods: str, template: str, tokens: str, answers: str) -> None:
+    """Refuse bad names and settings before the model is loaded."""
     from headatlas.prompts import check_token_choice, templates
 
-    for name in names:
-        methods.get(name)
+    if methods:
+        import headatlas.methods  # noqa: F401  (registers them)
+        from headatlas.methods.settings import named, parse_methods
+
+        named(parse_methods(methods))
     templates.get(template)
     check_token_choice(tokens)
     if answers not in ("reference", "generated"):

@@ -15,6 +15,7 @@ positions "answer": see docs/planted.md. This module does not know hooks or cach
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -85,10 +86,15 @@ def replacements(
 
 @dataclass(frozen=True)
 class Ablation(ModelMethod):
-    """The drop in the reference answer's log-probability when a head is replaced by its mean.
+    """The drop in the reference answer's log-probability when a head's z is replaced.
 
     Parameters
     ----------
+    by
+        "mean": by its mean over all items, every function weighing the same. "zero": by nothing. "resample": by that of
+        items of other main questions.
+    draws
+        How many other items ("resample"); the effect is the mean over them.
     positions
         "answer": z is replaced where it predicts the answer's tokens. "all": everywhere; as exact, and dearer by the
         ratio of prompt to answer.
@@ -106,17 +112,28 @@ class Ablation(ModelMethod):
         "logit_diff": "drop in the logit difference between answer and foil where they first differ",
     }
     label: ClassVar[str] = "drop in the answer's log-probability, nats a token"
-    by: ClassVar[By] = "mean"
-    draws: ClassVar[int] = 1
 
+    by: By = "mean"
+    draws: int = 4
     positions: Positions = "answer"
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
+        if self.by not in get_args(By):
+            raise InputError(f"Unknown replacement '{self.by}'. Give one of: {', '.join(get_args(By))}.")
         if self.positions not in get_args(Positions):
             raise InputError(f"Unknown positions '{self.positions}'. Give one of: {', '.join(get_args(Positions))}.")
         if self.max_tokens < 1 or self.draws < 1:
             raise InputError("An ablation needs max_tokens and draws of 1 or more.")
+
+    @property
+    def id(self) -> str:
+        """``ablation``, ``ablation_zero`` or ``ablation_resample``, as they were called before they were one."""
+        return self.name if self.by == "mean" else f"{self.name}_{self.by}"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults and are not in the name."""
+        return {name: value for name, value in super().settings().items() if name != "by"}
 
     def check(self, prompts: "Sequence[Prompt]") -> None:
         """Raise `InputError` for answers without tokens, or nothing to resample from."""
@@ -152,29 +169,9 @@ class Ablation(ModelMethod):
         return {"replaced_by": over[self.by], "positions": self.positions}
 
 
-@dataclass(frozen=True)
-class AblationZero(Ablation):
-    """As `Ablation`, with z replaced by zero."""
+AblationZero = partial(Ablation, by="zero")
+AblationResample = partial(Ablation, by="resample")
 
-    name: ClassVar[str] = "ablation_zero"
-    by: ClassVar[By] = "zero"
-
-
-@dataclass(frozen=True)
-class AblationResample(Ablation):
-    """As `Ablation`, with z replaced by that of items of other main questions.
-
-    Parameters
-    ----------
-    draws
-        How many items; the effect is the mean over them.
-    """
-
-    name: ClassVar[str] = "ablation_resample"
-    by: ClassVar[By] = "resample"
-
-    draws: int = 4  # type: ignore[misc]
-
-
-for method in (Ablation, AblationZero, AblationResample):
-    methods.register(method.name, method)
+methods.register("ablation", Ablation)
+methods.register("ablation_zero", AblationZero)
+methods.register("ablation_resample", AblationResample)

@@ -7,8 +7,9 @@ It does not know where activations are kept, how prompts were made, or what is d
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -63,6 +64,40 @@ class Activations:
         return {name: ("sample", label[rows]) for name, label in named.items() if label is not None}
 
 
+Rows = dict[str, np.ndarray]
+"""Array name -> rows."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is asked of the model: named arrays of rows, made part by part, each part whenever it is wanted.
+
+    Attributes
+    ----------
+    n
+        How many rows.
+    arrays
+        Array name -> what a row of it is: dimension -> size.
+    parts
+        In order, which rows and what makes them.
+    samples
+        Makes samples of the rows of all parts, and runs nothing.
+    chunk
+        Rows that are kept at once; None: as many as are usual. Few where a row is dear.
+    """
+
+    n: int
+    arrays: Mapping[str, Mapping[str, int]]
+    parts: "Iterable[tuple[range, Callable[[], Rows]]]"
+    samples: "Callable[[Rows], xr.Dataset]"
+    chunk: int | None = None
+
+    def done(self) -> xr.Dataset:
+        """Return the samples, part by part and without a store."""
+        found = [make() for _, make in self.parts]
+        return self.samples({name: np.concatenate([rows[name] for rows in found]) for name in self.arrays})
+
+
 class Method(ABC):
     """A way to score every head for every function. Subclasses are frozen dataclasses: fields are parameters.
 
@@ -106,6 +141,22 @@ class Method(ABC):
     ) -> xr.Dataset:
         """Return the samples of importance described in the class's laws."""
 
+    def work(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> Work | None:
+        """Return what the method asks of the model; None where it reads activations only, and is called."""
+        return None
+
+    @property
+    def id(self) -> str:
+        """The name that its part of an atlas has, unless another setting of it is in the same run."""
+        return self.name
+
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters that differ from their defaults."""
+        given = asdict(self)  # type: ignore[call-overload]
+        return {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}  # type: ignore[arg-type]
+
     def check(self, prompts: "Sequence[Prompt]") -> None:  # noqa: B027  (most can score all prompts)
         """Raise `InputError` where these prompts can't be scored; called before anything is run."""
 
@@ -144,17 +195,24 @@ class ModelMethod(Method):
         """Return what the samples' attributes say of the method."""
         return {}
 
+    def work(self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int) -> Work:
+        """Return one part a pack of prompts, whose rows are the prompts'."""
+
+        def make(pack: range) -> Rows:
+            rows = self.rows(model, [prompts[i] for i in pack], activations, seed=seed)
+            return {"effects": rows.astype(np.float32)}
+
+        arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(self.values)}}
+        parts = ((pack, partial(make, pack)) for pack in packs_of(prompts))
+        return Work(len(prompts), arrays, parts, lambda rows: self.samples(rows["effects"], prompts, activations))
+
     def __call__(
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
     ) -> xr.Dataset:
         """Return the samples, pack by pack and without a store."""
         assert model is not None and activations is not None, "a method that reads the model is given one"
         self.check(prompts)
-        parts = [
-            self.rows(model, [prompts[i] for i in pack], activations, seed=seed)
-            for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES)
-        ]
-        return self.samples(np.concatenate(parts).astype(np.float32), prompts, activations)
+        return self.work(model, prompts, activations, seed=seed).done()
 
 
 class FittedMethod(Method):
@@ -191,9 +249,25 @@ class FittedMethod(Method):
         if model is None:
             raise InputError(f"{self.name} runs the model, and got none.")
         self.check(prompts)
+        return self.work(model, prompts, activations, seed=seed).done()
+
+    def work(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations | None, *, seed: int
+    ) -> Work:
+        """Return one part a fit, whose one row is what the fit leaves."""
         fits = self.fits(prompts, seed=seed)
-        found = [self.fit(model, one) for one in fits]
-        return self.samples({name: np.stack([f[name] for f in found]) for name in found[0]}, fits)
+
+        def make(one: Any) -> Rows:
+            return {name: np.asarray(array, np.float32)[None] for name, array in self.fit(model, one).items()}
+
+        parts = ((range(i, i + 1), partial(make, one)) for i, one in enumerate(fits))
+        return Work(len(fits), self.arrays(model), parts, lambda rows: self.samples(rows, fits), chunk=1)
 
 
-methods: Registry[type[Method]] = Registry("method")
+def packs_of(prompts: "Sequence[Prompt]") -> Iterable[range]:
+    """Return the runs of prompts that are packed as one token tree: steps of one main question."""
+    return plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES)
+
+
+methods: Registry["Callable[..., Method]"] = Registry("method")
+"""Name -> what makes the method of that name, given its parameters: its class, or a setting of it."""

@@ -79,7 +79,7 @@ def map_model(
         record["seconds"] = round(time.time() - started, 1)
     else:
         record["seconds"] = done.get("seconds")
-    written = [out / "atlas.nc", *_draw(atlas, out, [m.name for m in planned.methods])]
+    written = [out / "atlas.nc", *_draw(atlas, out, list(planned.methods))]
     found = describe(atlas)
     written.append(write_text(out / "findings.md", found.to_markdown()))
     written.append(write_text(out / "findings.json", found.to_json()))

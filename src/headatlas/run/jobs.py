@@ -1,14 +1,16 @@
-"""What runs the model, part by part, into stores: one pass for pooled z, the effects of a method, the fits of another.
+"""What runs the model, part by part, into stores: one pass for pooled z, and whatever methods ask for (`Work`).
 
-1. Prompts of one main question are packed and run together (`capture`, `effects`); a fit runs alone (`fitted`).
-2. Rows go into a store as they come, so a killed run continues after the last chunk of them; without a store they
-   go into a temporary folder, and memory is the same.
+1. A `Run` is what all jobs have in common: key, seed, folder, report. `capture` is its first job, `measured` one job a
+   method.
+2. Rows go into a store as they come, so a killed run continues after the last chunk of them; without a folder they
+   go into a temporary one, and memory is the same.
 
 It does not know what is made of the rows.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +19,9 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from headatlas.methods.base import Activations, FittedMethod, Method, ModelMethod
+from headatlas.methods.base import Activations, Method, Rows, Work, packs_of
 from headatlas.models.captured import Captured
 from headatlas.models.head_model import HeadModel
-from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.prompts import Prompt, same_answer, templates, with_answer
 from headatlas.questions.functions import order_functions
 from headatlas.run.store import Store, activation_arrays
@@ -28,10 +29,10 @@ from headatlas.run.store import Store, activation_arrays
 VERSION = 1
 """Of the capture's algorithm: raise it whenever pooled z or the answers' scores change."""
 
-Answers = Literal["reference", "generated"]
+AnswersFrom = Literal["reference", "generated"]
+"""Whose answers are run: the questions' own (teacher-forced), or the model's (greedy)."""
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work goes on."""
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,27 +61,48 @@ def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([p.function for p in prompts]), np.array([p.group for p in prompts])
 
 
-def capture(
-    model: HeadModel,
-    prompts: Sequence[Prompt],
-    *,
-    key: dict[str, Any],
-    store: str | Path | None = None,
-    report: Report | None = None,
-) -> Capture:
-    """Run `prompts` through `model` once and keep pooled z, in `store` (or a temporary folder).
+@dataclass(frozen=True)
+class Run:
+    """What all jobs of a run have in common.
 
-    Prompts of one main question are packed as a token tree. A store of the same key that a killed run left
-    is continued.
+    Attributes
+    ----------
+    key
+        What makes two runs on a model the same: a store with another key is never reused.
+    seed
+        The one seed.
+    folder
+        Where the jobs' stores are; None keeps rows in a temporary folder.
+    report
+        Called with (stage, done, total).
     """
 
-    def run(part: list[Prompt]) -> Arrays:
-        found = _answered(model, part, key) if key["answers"] == "generated" else model.capture(part)
+    key: dict[str, Any]
+    seed: int = 0
+    folder: Path | None = None
+    report: Report | None = None
+
+    def told(self, stage: str, done: int, total: int) -> None:
+        """Report how far a stage is."""
+        if self.report:
+            self.report(stage, done, total)
+
+
+def capture(model: HeadModel, prompts: Sequence[Prompt], run: Run) -> Capture:
+    """Run `prompts` through `model` once and keep pooled z: the first job of a run.
+
+    Prompts of one main question are packed as a token tree.
+    """
+
+    def make(pack: range) -> Rows:
+        part = [prompts[i] for i in pack]
+        found = _answered(model, part, run.key) if run.key["answers"] == "generated" else model.capture(part)
         scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
         return {"z": found.z, "scores": scores}
 
     arrays = activation_arrays(model.n_layers, model.n_heads, model.head_dim)
-    rows = _streamed(_packs(prompts, run), len(prompts), arrays, key, store, "capture", report)
+    parts = ((pack, partial(make, pack)) for pack in packs_of(prompts))
+    rows = _rows("activations", "capture", Work(len(prompts), arrays, parts, lambda rows: xr.Dataset()), run, run.key)
     function, group = labels(prompts)
     functions = order_functions(p.function for p in prompts)
     task = np.array([p.task for p in prompts])
@@ -88,94 +110,49 @@ def capture(
     return Capture(activations, *rows["scores"].T)
 
 
-def effects(
+def measured(
     model: HeadModel,
-    method: ModelMethod,
+    method: Method,
     prompts: Sequence[Prompt],
     activations: Activations,
+    run: Run,
     *,
-    key: dict[str, Any],
-    seed: int,
-    store: str | Path | None = None,
-    report: Report | None = None,
-) -> np.ndarray:
-    """Score every head on every prompt by a method that runs the model, streamed as `capture` is.
-
-    Returns
-    -------
-    numpy.ndarray
-        (prompt, layer, head, value), float32; the values are `method.values`.
-    """
-
-    def run(part: list[Prompt]) -> Arrays:
-        return {"effects": method.rows(model, part, activations, seed=seed).astype(np.float32)}
-
-    arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(method.values)}}
-    key = _of_method(key, method, seed)
-    return _streamed(_packs(prompts, run), len(prompts), arrays, key, store, method.name, report)["effects"]
-
-
-def fitted(
-    model: HeadModel,
-    method: FittedMethod,
-    prompts: Sequence[Prompt],
-    *,
-    key: dict[str, Any],
-    seed: int,
-    store: str | Path | None = None,
-    report: Report | None = None,
+    name: str | None = None,
 ) -> xr.Dataset:
-    """Make all fits of a method, streamed as `capture` is, a fit a chunk; return its samples."""
-    fits = method.fits(prompts, seed=seed)
+    """Return a method's samples; what it asks of the model streams into a store of its own.
 
-    def run(one: Any) -> Arrays:
-        return {name: array[None] for name, array in method.fit(model, one).items()}
-
-    parts = ((range(i, i + 1), partial(run, one)) for i, one in enumerate(fits))
-    key = _of_method(key, method, seed)
-    rows = _streamed(parts, len(fits), method.arrays(model), key, store, method.name, report, chunk=1)
-    return method.samples(rows, fits)
-
-
-def _of_method(key: dict[str, Any], method: Method, seed: int) -> dict[str, Any]:
-    """Return what makes two runs of a method on the same capture the same."""
-    own = {"method": method.name, f"{method.name} version": method.version, "seed": seed}
-    return {**key, **own, "parameters": asdict(method)}  # type: ignore[call-overload]
-
-
-Parts = Iterable[tuple[range, Callable[[], Arrays]]]
-"""Which rows, and what makes them."""
+    `name` is what its store and its stage are called, by default its id.
+    """
+    name = name or method.id
+    seed = seed_of(run.seed, method.id)
+    work = method.work(model, prompts, activations, seed=seed)
+    if work is None:
+        run.told(name, 0, 1)
+        samples = method(model, prompts, activations, seed=seed)
+        run.told(name, 1, 1)
+        return samples
+    own = {"method": method.id, f"{method.id} version": method.version, "seed": seed}
+    key = {**run.key, **own, "parameters": asdict(method)}  # type: ignore[call-overload]
+    return work.samples(_rows(name, name, work, run, key))
 
 
-def _packs(prompts: Sequence[Prompt], run: Callable[[list[Prompt]], Arrays]) -> Parts:
-    """Yield the prompts pack by pack."""
-    for pack in plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES):
-        yield pack, partial(run, [prompts[i] for i in pack])
+def seed_of(seed: int, name: str) -> int:
+    """Return a method's own seed: two settings of one method have the same."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _streamed(
-    parts: Parts,
-    n: int,
-    arrays: dict[str, dict[str, int]],
-    key: dict[str, Any],
-    store: str | Path | None,
-    stage: str,
-    report: Report | None,
-    *,
-    chunk: int | None = None,
-) -> Arrays:
-    """Run `n` rows part by part into a store, from where it was, and return them all."""
-    if store is None:
+def _rows(name: str, stage: str, work: Work, run: Run, key: dict[str, Any]) -> Rows:
+    """Do the work part by part into the store called `name`, from where it was; return all rows."""
+    if run.folder is None:
         with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            return _streamed(parts, n, arrays, key, Path(folder) / "rows.zarr", stage, report, chunk=chunk)
-    rows = Store(store, n=n, arrays=arrays, key=key, chunk=chunk)
+            return _rows(name, stage, work, replace(run, folder=Path(folder)), key)
+    rows = Store(run.folder / f"{name}.zarr", n=work.n, arrays=work.arrays, key=key, chunk=work.chunk)
     try:
-        for part, run in parts:
+        for part, make in work.parts:
             if part.stop <= rows.n_done:
                 continue
-            rows.append(part.start, run())
-            if report:
-                report(stage, part.stop, n)
+            rows.append(part.start, make())
+            run.told(stage, part.stop, work.n)
         return rows.read()
     finally:
         rows.close()

@@ -11,7 +11,6 @@ It does not know what is drawn or written from the atlas, nor how the command li
 
 import json
 import platform
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -30,13 +29,14 @@ from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import ABLATES, HEADS, INTERVAL, KIND, LABEL, LABELS, SIGN
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
-from headatlas.methods.base import Activations, FittedMethod, Method, ModelMethod
+from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
+from headatlas.methods.settings import named, parse_methods
 from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
-from headatlas.run.jobs import Answers, Capture, Report, capture, effects, fitted, labels
+from headatlas.run.jobs import AnswersFrom, Capture, Report, Run, capture, labels, measured
 
 METHODS = ("probe", "ablation")
 """What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""
@@ -49,7 +49,7 @@ def measure(
     methods: str | Method | Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
-    answers: Answers = "reference",
+    answers: AnswersFrom = "reference",
     chat: bool | None = None,
     seed: int = 0,
     store: str | Path | None = None,
@@ -64,8 +64,9 @@ def measure(
     questions
         From `load_questions`.
     methods
-        Names ("probe", "ablation") or configured methods (``Probe(refits=8)``); one alone, or several. Names may stand
-        in one string: "probe,ablation".
+        Names ("probe", "ablation"), with settings if need be ("ablation(by=zero, positions=all)"), or configured
+        methods (``Probe(refits=8)``); one alone, or several. Names may stand in one string: "probe,ablation". One
+        method may come in several settings; its part of the atlas is then named with them.
     template, tokens, chat
         How steps become prompts; see `prompts.build_prompts`.
     answers
@@ -112,7 +113,7 @@ class Plan:
     questions, prompts
         What is asked, and its prompts.
     methods
-        The configured methods, in order.
+        The configured methods by the names that their parts of the atlas get, in order.
     capture_key
         What makes two captures the same; a store with another key is never reused.
     seed
@@ -121,15 +122,16 @@ class Plan:
 
     questions: QuestionSet
     prompts: list[Prompt]
-    methods: list[Method]
+    methods: dict[str, Method]
     capture_key: dict[str, Any]
     seed: int
 
     @property
     def key(self) -> dict[str, Any]:
         """What makes two runs the same, as it comes back from JSON."""
-        parameters = {m.name: asdict(m) for m in self.methods}  # type: ignore[call-overload]
-        versions = {"statistics version": stats.VERSION, **{f"{m.name} version": m.version for m in self.methods}}
+        parameters = {name: asdict(m) for name, m in self.methods.items()}  # type: ignore[call-overload]
+        own = {f"{m.id} version": m.version for m in self.methods.values()}
+        versions = {"statistics version": stats.VERSION, **own}
         key = {**self.capture_key, **versions, "methods": parameters, "seed": self.seed}
         return dict(json.loads(json.dumps(key)))
 
@@ -141,7 +143,7 @@ def plan(
     methods: str | Method | Sequence[str | Method] = METHODS,
     template: str = "short",
     tokens: TokenChoice = "all",
-    answers: Answers = "reference",
+    answers: AnswersFrom = "reference",
     chat: bool | None = None,
     seed: int = 0,
 ) -> Plan:
@@ -170,24 +172,22 @@ def execute(
     model: HeadModel, planned: Plan, *, store: str | Path | None = None, report: Report | None = None
 ) -> xr.DataTree:
     """Carry out a plan: capture, controls, methods, statistics; return the atlas (see `measure`)."""
-    report = report or (lambda stage, done, total: None)
     prompts, seed = planned.prompts, planned.seed
-    captured = capture(model, prompts, key=planned.capture_key, store=_inside(store, "activations"), report=report)
-
-    report("controls", 0, 1)
+    run = Run(planned.capture_key, seed, None if store is None else Path(store), report)
+    captured = capture(model, prompts, run)
+    run.told("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
-    report("controls", 1, 1)
+    run.told("controls", 1, 1)
     root = _item_statistics(captured, prompts, seed).merge(
         _control_statistics(controls, captured.activations, seed), join="exact"
     )
     nodes: dict[str, xr.Dataset] = {}
-    for method in planned.methods:
-        own = _seed_of(seed, method.name)
-        samples = _samples(model, method, planned, captured.activations, seed=own, store=store, report=report)
-        nodes[f"/{method.name}"] = _part(samples, method, captured.activations.functions, controls, seed)
-        nodes[f"/{method.name}/{SAMPLES}"] = described(samples.drop_attrs(deep=False))
-    maps = {m.name: nodes[f"/{m.name}"]["importance"] for m in planned.methods}
-    root = root.merge(stats.agreement(maps, {m.name: m.default_sign for m in planned.methods}), join="exact")
+    for name, method in planned.methods.items():
+        samples = measured(model, method, prompts, captured.activations, run, name=name)
+        nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed)
+        nodes[f"/{name}/{SAMPLES}"] = described(samples.drop_attrs(deep=False))
+    maps = {name: nodes[f"/{name}"]["importance"] for name in planned.methods}
+    root = root.merge(stats.agreement(maps, {n: m.default_sign for n, m in planned.methods.items()}), join="exact")
     root = root.assign_coords(layer=np.arange(model.n_layers), head=np.arange(model.n_heads))
     for dim, about in LABELS.items():
         if dim in root.coords:
@@ -196,67 +196,33 @@ def execute(
     return check_atlas(xr.DataTree.from_dict({"/": described(root), **nodes}))
 
 
-def _samples(
-    model: HeadModel,
-    method: Method,
-    planned: Plan,
-    activations: Activations,
-    *,
-    seed: int,
-    store: str | Path | None,
-    report: Report,
-) -> xr.Dataset:
-    """Run one method; what it takes of the model streams into a store of its own in the folder `store`."""
-    own = _inside(store, method.name)
-    prompts, key = planned.prompts, planned.capture_key
-    if isinstance(method, ModelMethod):
-        rows = effects(model, method, prompts, activations, key=key, seed=seed, store=own, report=report)
-        return method.samples(rows, prompts, activations)
-    if isinstance(method, FittedMethod):
-        return fitted(model, method, prompts, key=key, seed=seed, store=own, report=report)
-    report(method.name, 0, 1)
-    samples = method(model, prompts, activations, seed=seed)
-    report(method.name, 1, 1)
-    return samples
-
-
-def _checked(methods: str | Method | Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int) -> list[Method]:
-    """Return the methods to run; raise InputError for an unknown, repeated or absent one, a negative seed, too few
-    functions or main questions.
+def _checked(
+    methods: str | Method | Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int
+) -> dict[str, Method]:
+    """Return the methods to run, by name; raise InputError for an unknown, repeated or absent one, a negative seed, too
+    few functions or main questions.
     """
-    if isinstance(methods, str):  # as it is typed on the command line
-        methods = [name.strip() for name in methods.split(",") if name.strip()]
-    chosen = [_configured(m) for m in ([methods] if isinstance(methods, Method) else methods)]
-    names = [m.name for m in chosen]
-    if not names:
+    given = [methods] if isinstance(methods, str | Method) else methods
+    chosen = [one for m in given for one in _configured(m)]
+    if not chosen:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
-    if len(set(names)) < len(names):
-        raise InputError(f"A method is given twice: {', '.join(names)}. Name each once.")
+    by_name = named(chosen)
     if seed < 0:
         raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
     check_functions(*labels(prompts))
     for method in chosen:
         method.check(prompts)
-    return chosen
+    return by_name
 
 
-def _configured(method: str | Method) -> Method:
-    """Return the method of a name, with its defaults; a configured one as it is."""
+def _configured(method: str | Method) -> list[Method]:
+    """Return the methods that a text names; a configured one as it is."""
     if isinstance(method, Method):
-        return method
+        return [method]
     if not isinstance(method, str):
         name = getattr(method, "__name__", "Probe")
         raise InputError(f"{method!r} is no method. Give a name ('probe') or a configured method ({name}()).")
-    return registered.get(method)()
-
-
-def _inside(folder: str | Path | None, name: str) -> Path | None:
-    """Return the store called `name` in a run's folder of stores."""
-    return None if folder is None else Path(folder) / f"{name}.zarr"
-
-
-def _seed_of(seed: int, name: str) -> int:
-    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
+    return parse_methods(method)
 
 
 def _part(
@@ -368,7 +334,7 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
             "left_out": questions.left_out,
         },
         "template": {k: key[k] for k in ("template", "tokens", "answers", "chat")},
-        "methods": [m.name for m in planned.methods],
+        "methods": list(planned.methods),
         "parameters": planned.key["methods"],
         "seed": planned.seed,
         "versions": {**{p: version(p) for p in packages}, "python": platform.python_version()},

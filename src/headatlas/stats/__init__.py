@@ -27,7 +27,7 @@ VERSION = 2
 _HOMES = {
     "agreement": "between_methods",
     "spearman": "correlation",
-    "split": "parts",
+    "split": "sharing",
     "function_means": "reduction",
     "reduce": "reduction",
     "mean_interval": "resampling",
