@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from headatlas import controls
-from headatlas.controls import CONTROLS, control_predictions, grouped_folds, text_baseline
+import headatlas.controls
+from headatlas.controls import control_predictions, controls, grouped_folds, text_baseline
 from headatlas.errors import InputError
 from headatlas.questions.loading import load_questions
 
@@ -159,7 +159,7 @@ def plain_twin(name: str, items, function, group, *, seed: int) -> np.ndarray:
 def test_controls_equal_their_plain_twins(source: str):
     items, function, group = telling(80) if source == "telling" else flat(load_questions("builtin").questions)
     found = control_predictions(items, function, group, seed=3)
-    assert list(found) == list(CONTROLS)
+    assert list(found) == list(controls)
     for name, correct in found.items():
         twin = plain_twin(name, items, function, group, seed=3)
         assert abs(correct.mean() - twin.mean()) <= 0.01, name
@@ -173,7 +173,7 @@ def test_controls_read_what_tells_and_no_more():
     rng = np.random.default_rng(1)
     function, group = questions(60)
     noise = [" ".join(rng.choice(["red", "green", "blue", "one", "two"], 6)) for _ in function]
-    for name in CONTROLS:
+    for name in controls:
         told = [
             Item(*(f"word{f} {n}" if name == kind else n for kind in ("subquestion", "passage")),
                  f"word{f}" if name == "answer" else "x" + "!" * 3 * (" abc".index(f) if name == "length" else 1),
@@ -182,7 +182,7 @@ def test_controls_read_what_tells_and_no_more():
         ]  # fmt: skip
         found = control_predictions(told, function, group, seed=0)
         assert found[name].mean() > 0.95
-        assert all(found[other].mean() < 0.5 for other in CONTROLS if other != name), name
+        assert all(found[other].mean() < 0.5 for other in controls if other != name), name
 
 
 def test_neither_the_order_of_items_nor_their_span_leaves_a_trace(monkeypatch: pytest.MonkeyPatch):
@@ -190,13 +190,13 @@ def test_neither_the_order_of_items_nor_their_span_leaves_a_trace(monkeypatch: p
     found = control_predictions(items, function, group, seed=5)
     order = np.random.default_rng(0).permutation(len(items))
     moved = control_predictions([items[i] for i in order], function[order], group[order], seed=5)
-    for name in CONTROLS:
+    for name in controls:
         assert (moved[name] == found[name][order]).mean() > 0.99, name
-    assert any((control_predictions(items, function, group, seed=6)[n] != found[n]).any() for n in CONTROLS)
+    assert any((control_predictions(items, function, group, seed=6)[n] != found[n]).any() for n in controls)
     for few in (0, 10**9):  # always in the rows' own span, and never
-        monkeypatch.setattr(controls, "FEW", few)
+        monkeypatch.setattr(headatlas.controls, "FEW", few)
         again = control_predictions(items, function, group, seed=5)
-        for name in CONTROLS:
+        for name in controls:
             assert (again[name] == found[name]).mean() > 0.99, (few, name)
 
 
@@ -205,7 +205,7 @@ def test_a_control_with_nothing_to_read_is_nan_and_stops_nothing():
     items = [Item("?!", "the passage", f"{i}", 0) for i in range(90)]
     found = control_predictions(items, function, group, seed=0)
     assert np.isnan(found["subquestion"]).all()
-    assert all(set(found[name]) <= {0.0, 1.0} for name in CONTROLS if name != "subquestion")
+    assert all(set(found[name]) <= {0.0, 1.0} for name in controls if name != "subquestion")
 
 
 def test_words_that_never_come_back_leave_the_commonest_function():

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from headatlas.atlas.map_numbers import band, band_p, gini, heads_for_half, nice, take_maps
-from headatlas.controls import CONTROLS
+from headatlas.controls import controls
 from headatlas.errors import AtlasError, InputError
 from headatlas.findings import Findings, describe
 from headatlas.findings.wording import escape, percent
@@ -59,12 +59,12 @@ def measured(**changes: float) -> xr.Dataset:
     low = variables["answer_accuracy_low"][1]
     variables["unable"] = ("function", low <= 0.5)
     probe = 0.73 + changes.get("excess", 0.05)
-    surface = np.array([SURFACE[c] for c in CONTROLS])
+    surface = np.array([SURFACE[c] for c in controls])
     for end, off in (("", 0.0), ("_low", -0.03), ("_high", 0.03)):
         variables["probe_accuracy_overall" + end] = ("method", [probe + off])
         variables["control_accuracy_overall" + end] = ("control", surface + off)
         variables["excess" + end] = (("method", "control"), (probe - surface + off)[None])
-    return atlas.assign_coords(control=list(CONTROLS)).assign(variables)
+    return atlas.assign_coords(control=list(controls)).assign(variables)
 
 
 # -- the founding figure -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, attribute
 from headatlas.run.jobs import Run, measured, seed_of
-from headatlas.run.pipeline import _map
+from headatlas.run.pipeline import _part
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 
@@ -139,7 +139,7 @@ def test_the_null_is_of_fits_to_exchanged_answers_and_no_part_of_the_samples():
 def test_an_atlas_holds_what_gates_say_of_every_head():
     functions = ("retrieval", "inference")
     found = replace(CHEAP, refits=1, updates=2)(tiny("llama"), questions(6, groups=3), None, seed=0)
-    its_map = _map(found, CHEAP, functions, {}, seed=0)
+    its_map = _part(found, CHEAP, functions, {}, seed=0)
     for name in ("facilitation", "interference", "irrelevance"):
         for i, function in enumerate(functions):
             own = found[name].values[found["function"].values == function]

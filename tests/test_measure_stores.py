@@ -106,8 +106,8 @@ def test_a_single_method_or_names_in_one_string_will_do(model, questions):
         (Probe(refits=8), ["probe"]),
         (["ablation", LinearProbe()], ["ablation", "linear_probe"]),
     ):
-        assert [m.name for m in plan(model, questions, methods=given).methods] == names
-    assert plan(model, questions, methods=Probe(refits=8)).methods == [Probe(refits=8)]
+        assert list(plan(model, questions, methods=given).methods) == names
+    assert plan(model, questions, methods=Probe(refits=8)).methods == {"probe": Probe(refits=8)}
     for wrong, message in (
         ("prob", "Unknown method 'prob'. Did you mean 'probe'"),
         (",", "No method given"),

@@ -14,7 +14,7 @@ import xarray as xr
 
 from headatlas import stats
 from headatlas.atlas import load_atlas, save_atlas
-from headatlas.controls import CONTROLS, control_predictions
+from headatlas.controls import control_predictions, controls
 from headatlas.figures import heads_importance
 from headatlas.findings import describe
 from headatlas.methods.linear_probe import LinearProbe
@@ -70,7 +70,7 @@ def test_the_atlas_holds_every_control_as_computed_by_hand(mapped, model) -> Non
     assert [dict(child["importance"].sizes) for child in atlas.children.values()] == [
         {"function": n, "layer": 3, "head": 4}
     ] * 2
-    assert atlas["control"].values.tolist() == list(CONTROLS)
+    assert atlas["control"].values.tolist() == list(controls)
     prompts = plan(model, questions).prompts
     function, group = labels(prompts)
     found = control_predictions(prompts, function, group, seed=0)

@@ -3,7 +3,7 @@
 1. `grouped_folds` deals main questions (groups) into folds, so that every fold has about the same share of
    every function. Every held-out number in headatlas comes from these folds.
 2. `control_predictions` predicts the function of every item on such folds from one thing on its surface at a
-   time (`CONTROLS`): a text (TF-IDF of words and word pairs), the step's position, the answer's length; each by
+   time (`controls`): a text (TF-IDF of words and word pairs), the step's position, the answer's length; each by
    logistic regression. What a probe on z reaches beyond these is what z adds to them.
 3. They run with every map, so they are quick: each distinct text is counted once and fitted once, with how
    often it goes with each function (all steps of a question share a passage), and rows that are few against
@@ -14,25 +14,18 @@ This module does not know models, activations or heads.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from headatlas._registry import Registry
 from headatlas.errors import InputError
 
 FEWEST_FOLDS = 3
 """With two folds a probe is trained on half of the questions: too few to speak of the whole set."""
-CONTROLS = {
-    "subquestion": "the subquestion's words",
-    "passage": "the passage's words",
-    "answer": "the answer's words",
-    "position": "the step's place among the steps",
-    "length": "the answer's length",
-}
-"""Control -> what its classifier sees, in words."""
-TEXT_CONTROLS = ("subquestion", "passage", "answer")
 WORD = r"(?u)\b\w+\b"
 FEW = 10
 """Rows are few if there are this many times as many terms."""
@@ -57,6 +50,53 @@ class Surface(Protocol):
     @property
     def step(self) -> int:
         """Its place among its question's steps."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A classifier that sees one thing of an item.
+
+    Attributes
+    ----------
+    about
+        What it sees, in words.
+    sees
+        Takes an item, returns a text (its words are what is seen), or numbers (tuples of one length).
+    text
+        Whether that is a text.
+    standardise
+        Whether numbers are brought to mean 0 and variance 1.
+    one_hot
+        Whether a number only says which of several an item is.
+    """
+
+    about: str
+    sees: Callable[[Surface], Any]
+    text: bool = False
+    standardise: bool = False
+    one_hot: bool = False
+
+
+controls: Registry[Control] = Registry("control")
+"""The controls that run with every map, in order."""
+controls.register("subquestion", Control("the subquestion's words", lambda item: item.subquestion, text=True))
+controls.register("passage", Control("the passage's words", lambda item: item.passage, text=True))
+controls.register("answer", Control("the answer's words", lambda item: item.answer, text=True))
+controls.register("position", Control("the step's place among the steps", lambda item: item.step, one_hot=True))
+controls.register(
+    "length",
+    Control("the answer's length", lambda item: (len(item.answer.split()), len(item.answer)), standardise=True),
+)
+
+
+def about_control(name: str) -> str:
+    """Return what a control sees, in words; the name itself of one that is not registered."""
+    return controls.get(name).about if name in controls else name
+
+
+def is_text(name: str) -> bool:
+    """Say whether a control sees a text."""
+    return name in controls and controls.get(name).text
 
 
 def check_functions(function: np.ndarray, group: np.ndarray) -> dict[str, int]:
@@ -169,7 +209,7 @@ def text_baseline(
 def control_predictions(
     items: Sequence[Surface], function: np.ndarray, group: np.ndarray, *, folds: int = 5, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return, for each of `CONTROLS`, whether it gets each held-out item's function right.
+    """Return, for each of `controls`, whether it gets each held-out item's function right.
 
     All controls are trained and asked on the same folds, those that `grouped_folds` deals for `seed`.
 
@@ -196,12 +236,19 @@ def control_predictions(
     if not len(items) == len(function) == len(group):
         raise InputError(f"{len(items)} items, {len(function)} functions and {len(group)} groups: one each is due.")
     fold = grouped_folds(function, group, folds=folds, seed=seed)
-    seen: dict[str, _Words | _Numbers] = {name: _Words([getattr(i, name) for i in items]) for name in TEXT_CONTROLS}
-    places, place = np.unique([i.step for i in items], return_inverse=True)
-    seen["position"] = _Numbers(np.eye(len(places))[place], scale=False)
-    lengths = [(len(i.answer.split()), len(i.answer)) for i in items]
-    seen["length"] = _Numbers(np.array(lengths, dtype=np.float64), scale=True)
-    return {name: _held_out(seen[name], function, fold) for name in CONTROLS}
+    return {name: _held_out(_seen(controls.get(name), items), function, fold) for name in controls}
+
+
+def _seen(control: Control, items: Sequence[Surface]) -> "_Words | _Numbers":
+    """Return what a control sees of all items."""
+    values = [control.sees(item) for item in items]
+    if control.text:
+        return _Words(values)
+    if control.one_hot:
+        places, place = np.unique(values, return_inverse=True)
+        return _Numbers(np.eye(len(places))[place], scale=False)
+    numbers = np.array(values, dtype=np.float64).reshape(len(values), -1)
+    return _Numbers(numbers, scale=control.standardise)
 
 
 class _Words:

@@ -145,12 +145,10 @@ def figure(
     draw = figures.get(name)
     options = {"method": method, "sign": sign, "scale": None if scale == "shared" else scale}
     given = {key: value for key, value in options.items() if value is not None}
-    if other := sorted(given.keys() - inspect.signature(draw).parameters.keys()):
+    if other := sorted(given.keys() - inspect.signature(draw.draw).parameters.keys()):
         raise InputError(f"Figure '{name}' has no --{other[0]}. Leave it out.")
     drawn = draw((load_roles if name == "roles" else load_atlas)(path), **given)
-    stem = out or path.with_name(
-        ("heatmaps" if name == "heads_importance" else name) + ("" if method is None else f"-{method}")
-    )
+    stem = out or path.with_name(draw.stem + ("" if method is None else f"-{method}"))
     for written in save_figure(drawn, stem, [f.strip() for f in formats.split(",")]):
         print(written)
 

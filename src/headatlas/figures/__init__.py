@@ -1,13 +1,15 @@
 """The figures, one a file: Dataset -> matplotlib Figure.
 
-An addition is one file and one line here; the command line and the report iterate over `figures`. Importing
+An addition is one file and one entry here, which says whether ``headatlas map`` draws it. Importing
 this package does not import matplotlib.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from headatlas._registry import Registry
+from headatlas.atlas.variables import KIND
 from headatlas.figures.frame import save_figure as save_figure
 from headatlas.figures.general_specific import general_specific as general_specific
 from headatlas.figures.heads_importance import heads_importance as heads_importance
@@ -15,10 +17,50 @@ from headatlas.figures.method_agreement import method_agreement as method_agreem
 from headatlas.figures.roles import roles as roles
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.figure import Figure
 
-figures: Registry[Callable[..., "Figure"]] = Registry("figure")
-figures.register("heads_importance", heads_importance)
-figures.register("general_specific", general_specific)
-figures.register("method_agreement", method_agreement)
-figures.register("roles", roles)
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what ``headatlas map`` does with it.
+
+    Attributes
+    ----------
+    draw
+        Dataset or tree -> matplotlib Figure.
+    stem
+        What its files are called; the method's name follows where there is one.
+    by_map
+        Whether ``headatlas map`` draws it: once a "method", once an "atlas", or not ("").
+    applies
+        Whether there is something to draw, given an atlas and the method (None: of the whole atlas).
+    """
+
+    draw: "Callable[..., Figure]"
+    stem: str
+    by_map: Literal["method", "atlas", ""] = ""
+    applies: "Callable[[xr.DataTree, str | None], bool]" = lambda atlas, method: True
+
+    def __call__(self, *args: Any, **options: Any) -> "Figure":
+        """Draw it."""
+        return self.draw(*args, **options)
+
+
+figures: Registry[Drawing] = Registry("figure")
+"""The figures, in the order in which ``headatlas map`` draws them."""
+figures.register("heads_importance", Drawing(heads_importance, "heatmaps", "method"))
+figures.register(
+    "general_specific",
+    Drawing(
+        general_specific,
+        "general_specific",
+        "method",
+        lambda atlas, method: method is not None and atlas[method].attrs[KIND] == "model",
+    ),
+)
+figures.register(
+    "method_agreement",
+    Drawing(method_agreement, "method_agreement", "atlas", lambda atlas, method: len(atlas.children) > 1),
+)
+figures.register("roles", Drawing(roles, "roles"))

@@ -23,7 +23,7 @@ import xarray as xr
 from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
 from headatlas.atlas.map_numbers import nice, take_maps, value_places, write_number
 from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
-from headatlas.controls import CONTROLS
+from headatlas.controls import about_control
 from headatlas.errors import InputError
 from headatlas.findings.sharing import agreement_findings, parts_findings
 from headatlas.findings.statements import Finding as Finding
@@ -266,7 +266,7 @@ def _controls_table(finding: Finding) -> list[str]:
         excess = "-" if m["excess"] is None else points(m["excess"])
         rows.append(
             [
-                escape(CONTROLS.get(control, control)),
+                escape(about_control(control)),
                 _share(m["accuracy"]),
                 _range(m["accuracy_low"], m["accuracy_high"]),
                 excess,

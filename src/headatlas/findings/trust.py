@@ -16,7 +16,7 @@ import numpy as np
 
 from headatlas.atlas import CHANCE, unable_functions
 from headatlas.atlas.map_numbers import RELIABLE
-from headatlas.controls import CONTROLS, TEXT_CONTROLS
+from headatlas.controls import about_control, is_text
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, points, span
 from headatlas.questions.functions import function_title
@@ -67,7 +67,7 @@ def _controls(view: View) -> list[Finding]:
     probe, low, high = (view.number(name) for name in PROBE)
     controls = _control_numbers(view)
     known = {c: n for c, n in controls.items() if n["accuracy"] is not None}
-    texts = [(n["accuracy"], c) for c, n in known.items() if c in TEXT_CONTROLS]
+    texts = [(n["accuracy"], c) for c, n in known.items() if is_text(c)]
     numbers: dict[str, Any] = {
         **dict(zip(PROBE, (probe, low, high), strict=True)),
         "chance": _commonest(view),
@@ -113,7 +113,7 @@ def _control_numbers(view: View) -> dict[str, dict[str, Any]]:
 
 def _seen(control: str) -> str:
     """Return what a control sees, in words."""
-    return CONTROLS.get(control, control)
+    return about_control(control)
 
 
 def _with_range(numbers: dict[str, Any]) -> str:

@@ -66,7 +66,8 @@ def _parameters(inside: str, text: str) -> list[tuple[str, Any]]:
         call = ast.parse(f"f({inside})", mode="eval").body
     except (SyntaxError, ValueError):
         call = None
-    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+    keys = [k.arg for k in call.keywords] if isinstance(call, ast.Call) else []
+    if not isinstance(call, ast.Call) or call.args or None in keys or len(set(keys)) < len(keys):
         raise InputError(f"'{text}' can't be read. {EXAMPLE}")
     out = []
     for keyword in call.keywords:

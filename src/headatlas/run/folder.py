@@ -10,15 +10,13 @@ It does not know how anything is computed or drawn.
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
 from headatlas._files import write_text
-from headatlas.atlas import load_atlas, save_atlas
-from headatlas.atlas.variables import KIND
+from headatlas.atlas import load_atlas, methods_of, save_atlas
 from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
@@ -79,7 +77,7 @@ def map_model(
         record["seconds"] = round(time.time() - started, 1)
     else:
         record["seconds"] = done.get("seconds")
-    written = [out / "atlas.nc", *_draw(atlas, out, list(planned.methods))]
+    written = [out / "atlas.nc", *_draw(atlas, out)]
     found = describe(atlas)
     written.append(write_text(out / "findings.md", found.to_markdown()))
     written.append(write_text(out / "findings.json", found.to_json()))
@@ -88,21 +86,18 @@ def map_model(
     return written
 
 
-def _draw(atlas: xr.DataTree, out: Path, chosen: Sequence[str]) -> list[Path]:
-    """Draw every method's heatmaps (the first's without its name), what each method that runs the model finds general
-    and specific, and, of several methods, their agreement.
-    """
-    draw = figures.get("heads_importance")
+def _draw(atlas: xr.DataTree, out: Path) -> list[Path]:
+    """Draw every registered figure that a map has (`figures.Drawing`); the first's heatmaps go without its name."""
     written: list[Path] = []
-    for i, method in enumerate(chosen):
-        stem = out / ("heatmaps" if i == 0 else f"heatmaps-{method}")
-        written += save_figure(draw(atlas, method=method), stem)
-        if atlas[method].attrs[KIND] == "model":
-            written += save_figure(
-                figures.get("general_specific")(atlas, method=method), out / f"general_specific-{method}"
-            )
-    if len(chosen) > 1:
-        written += save_figure(figures.get("method_agreement")(atlas), out / "method_agreement")
+    for name in figures:
+        drawing = figures.get(name)
+        of: tuple[str | None, ...] = methods_of(atlas) if drawing.by_map == "method" else (None,)
+        for method in of if drawing.by_map else ():
+            if drawing.applies(atlas, method):
+                options = {} if method is None else {"method": method}
+                plain = method is None or (name == "heads_importance" and method == of[0])
+                stem = drawing.stem if plain else f"{drawing.stem}-{method}"
+                written += save_figure(drawing(atlas, **options), out / stem)
     return written
 
 
