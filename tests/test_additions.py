@@ -1,6 +1,8 @@
 """One of each, added from outside by one registration: seen by measure, store, resume, figure, command line."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,12 +131,18 @@ def test_what_is_added_is_known_to_the_command_line(added, folder: Path, tmp_pat
         ("loudness(power=2, power=3)", "can't be read"),
         ("loudness(1)", "can't be read"),
         ("loudness, loudness", "A method is given twice: loudness, loudness. Name each once, or in another setting."),
-        ("ablation(by=noon)", "Unknown replacement 'noon'. Give one of: zero, mean, resample."),
         ("loudnes", "Unknown method 'loudnes'. Did you mean 'loudness'?"),
     ):
         assert main([*asked[:6], text, "-o", str(tmp_path / "other")]) == 2, text
         assert message in " ".join(capsys.readouterr().err.split()), text
     assert not (tmp_path / "other").exists()
+
+
+def test_a_setting_that_is_none_of_a_methods_choices_is_refused_before_the_model_is_loaded(tmp_path: Path):
+    asked = [sys.executable, "-m", "headatlas.cli", "map", "-m", str(tmp_path), "--method", "ablation(by=noon)"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)  # in here beartype would refuse it first
+    assert done.returncode == 2
+    assert done.stderr == "headatlas: Unknown replacement 'noon'. Give one of: zero, mean, resample.\n"
 
 
 def test_old_names_of_ablations_are_settings_of_one(folder: Path):
