@@ -1,10 +1,11 @@
-"""A name or a path -> `HeadModel`.
+"""A name, a path or a loaded model -> `HeadModel`.
 
 1. A built-in name is a GGUF file inside an installed Python package, which is found and never imported.
 2. A .gguf file is dequantised by transformers once (about 10 s) and cached as safetensors with its
    tokenizer, keyed by the file's digest; later starts read the cache.
 3. A folder is read from safetensors only, a Hub id likewise; pickled weights are refused, and code that
    comes with a model runs only when `trust_remote_code` is given.
+4. A model that transformers has loaded already is taken as it is (`models.loaded`).
 
 It does not know heads: `HeadModel` proves those.
 """
@@ -21,12 +22,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headatlas._registry import Registry
 from headatlas.errors import ModelError, RunError
 from headatlas.models.architectures import architecture_of
 from headatlas.models.head_model import HeadModel
+from headatlas.models.loaded import take_loaded
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CONVERSION = 1
 """Version of the cached form of a GGUF file: raise it when conversion changes."""
@@ -66,9 +71,10 @@ def cache_folder() -> Path:
 
 
 def load_model(
-    name_or_path: str | Path = "smollm2-135m",
+    model: "str | Path | PreTrainedModel" = "smollm2-135m",
     *,
-    dtype: str = "float32",
+    tokenizer: Any = None,
+    dtype: str | None = None,
     device: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -77,14 +83,19 @@ def load_model(
 
     Parameters
     ----------
-    name_or_path
-        A built-in name ("smollm2-135m"), a folder with a saved model and tokenizer, a .gguf file, or a
-        Hugging Face Hub id.
+    model
+        A built-in name ("smollm2-135m"), a folder with a saved model and tokenizer, a .gguf file, a Hugging Face Hub
+        id, or a causal language model that transformers has loaded: nothing of it is copied, but it is put into eval
+        mode, and its weights take no gradients any more.
+    tokenizer
+        Of a loaded model; a name or path brings its own.
     dtype
         "float32", "bfloat16", "float16" or "float64"; "auto" takes bfloat16 where this machine multiplies
-        matrices at least 1.5 times as fast in it (`faster_dtype`), else float32.
+        matrices at least 1.5 times as fast in it (`faster_dtype`), else float32. None takes float32. A loaded model
+        keeps its own: None and "auto" take it, another one is refused.
     device
-        A torch device; None takes "cuda" where there is one, else "cpu".
+        A torch device; None takes "cuda" where there is one, else "cpu". A loaded model stays where it is: None
+        takes that, another one is refused.
     revision
         Branch, tag or commit of a Hub id.
     trust_remote_code
@@ -93,13 +104,27 @@ def load_model(
     Raises
     ------
     ModelError
-        Not found, not a causal language model, no tokenizer, pickled weights only, an unknown architecture,
-        or a model that fails the proofs of `HeadModel`.
+        Not found, not a causal language model, no tokenizer, pickled weights only, an unknown architecture, an option
+        that a loaded model contradicts, or a model that fails the proofs of `HeadModel`.
+
+    Examples
+    --------
+    >>> import headatlas as ha
+    >>> ha.load_model("smollm2-135m")  # doctest: +SKIP
+    >>> ha.load_model(hf_model, tokenizer=hf_tokenizer)  # doctest: +SKIP
     """
     import torch
 
-    if dtype != "auto" and dtype not in DTYPES:
+    if dtype not in (None, "auto", *DTYPES):
         raise ModelError(f"Unknown dtype '{dtype}'. Give one of: {', '.join(DTYPES)} or auto.")
+    if not isinstance(model, str | Path):
+        told = {"revision": revision, "trust_remote_code": trust_remote_code or None}
+        return take_loaded(model, tokenizer, dtype=dtype, device=device, of_names=told)
+    if tokenizer is not None:
+        raise ModelError(
+            f"tokenizer= goes with a loaded model; '{model}' brings its own. Leave it out, or save another into the "
+            "model's folder with tokenizer.save_pretrained(folder)."
+        )
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         where = torch.device(device)
@@ -110,9 +135,9 @@ def load_model(
         ) from None
     if dtype == "auto":
         dtype = faster_dtype(where)
-    name, folder, is_hub = _resolve(name_or_path)
-    model, tokenizer = _read(folder, is_hub, getattr(torch, dtype), revision, trust_remote_code)
-    return HeadModel(model.to(where), tokenizer, name, revision)
+    name, folder, is_hub = _resolve(model)
+    loaded, own = _read(folder, is_hub, getattr(torch, dtype or "float32"), revision, trust_remote_code)
+    return HeadModel(loaded.to(where), own, name, revision)
 
 
 def faster_dtype(device: Any) -> str:
@@ -139,10 +164,12 @@ def faster_dtype(device: Any) -> str:
     return "bfloat16" if single >= 1.5 * seconds(torch.bfloat16, 5 * single) else "float32"
 
 
-def load_tokenizer(name_or_path: str | Path = "smollm2-135m", *, revision: str | None = None) -> Any:
+def load_tokenizer(
+    name_or_path: str | Path = "smollm2-135m", *, revision: str | None = None, trust_remote_code: bool = False
+) -> Any:
     """Load only the tokenizer of what `load_model` would load; same errors."""
     _, folder, is_hub = _resolve(name_or_path)
-    return _read_tokenizer(folder, _hub_options(is_hub, revision, False))
+    return _read_tokenizer(folder, _hub_options(is_hub, revision, trust_remote_code))
 
 
 def _resolve(name_or_path: str | Path) -> tuple[str, str, bool]:
