@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from headatlas.atlas import as_atlas, attribute, check_atlas, load_atlas, save_atlas, unable_functions
+from headatlas.atlas import as_atlas, check_atlas, load_atlas, provenance, save_atlas, unable_functions
 from headatlas.errors import AtlasError, RunError
 
 
@@ -39,10 +39,10 @@ def test_what_is_saved_is_loaded(tmp_path):
     xr.testing.assert_equal(loaded, as_atlas(atlas))
     assert loaded["probe/importance"].dtype == np.float32
     assert loaded["probe"]["importance"].attrs == {"long_name": "mean importance"}
-    assert attribute(loaded, "model") == {"name": "tiny", "layers": 4}
-    assert attribute(loaded, "methods") == ["probe"]
-    assert attribute(loaded, "seed") == 3
-    assert attribute(loaded, "absent", "x") == "x"
+    assert provenance(loaded, "model") == {"name": "tiny", "layers": 4}
+    assert provenance(loaded, "methods") == ["probe"]
+    assert provenance(loaded, "seed") == 3
+    assert provenance(loaded, "absent", "x") == "x"
     assert "complete" not in atlas.attrs, "the caller's Dataset is left as it was"
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["atlas.nc"]
     save_atlas(loaded, tmp_path / "again.nc")

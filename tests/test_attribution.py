@@ -6,7 +6,7 @@ import torch
 
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import Attribution, IntegratedGradients
-from headatlas.models.gradient import Answers, attribute
+from headatlas.models.gradient import Answers, estimate
 from tests.oracle import in_float64, logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 
@@ -41,7 +41,7 @@ def test_equals_plain_autograd_on_whole_prompts(name, dtype, tolerance):
     model = tiny(name, dtype=dtype)
     prompts = random_prompts(4)
     r = some_replacement(model, len(prompts), dtype=dtype)
-    found = attribute(model, prompts, r)
+    found = estimate(model, prompts, r)
     for i, prompt in enumerate(prompts):
         expected = stock_attribution(model, prompt, r[:, i])
         size = np.abs(expected).max()
@@ -54,7 +54,7 @@ def test_is_the_slope_that_finite_differences_measure(name, monkeypatch):
     model = in_float64(tiny(name, dtype=DOUBLE), monkeypatch)
     prompt = random_prompts(1)[0]
     r = some_replacement(model, draws=1)
-    found = attribute(model, [prompt], r).effect[0]
+    found = estimate(model, [prompt], r).effect[0]
 
     @torch.no_grad()
     def moved(layer: int, head: int, by: float) -> float:
@@ -94,7 +94,7 @@ def test_integrated_gradients_sum_to_the_effect_of_the_layer(name, monkeypatch):
         return float(logprob(model, prompts[prompt]) - logprob(model, prompts[prompt], replaced))
 
     exact = [[change(k, n) for n in range(model.n_layers)] for k in range(2)]
-    errors = [np.abs(attribute(model, prompts, r, steps=m).effect.sum(-1) - exact).max() for m in (16, 64)]
+    errors = [np.abs(estimate(model, prompts, r, steps=m).effect.sum(-1) - exact).max() for m in (16, 64)]
     assert errors[1] < 1e-2 * np.abs(exact).max()
     assert errors[1] < errors[0] / 4 or name == "opt"  # a sixteenth, in the end; OPT's ReLU has kinks
 
@@ -104,8 +104,8 @@ def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name)
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(3)
     r = some_replacement(model, len(prompts))
-    found = attribute(model, prompts, r, steps=3)
-    again = attribute(model, prompts, r, steps=3, max_tokens=40)
+    found = estimate(model, prompts, r, steps=3)
+    again = estimate(model, prompts, r, steps=3, max_tokens=40)
     np.testing.assert_allclose(again.effect, found.effect, atol=1e-7 * np.abs(found.effect).max())
     layer, k = 1, 2
     expected = 0
@@ -131,9 +131,9 @@ def test_does_not_depend_on_order_or_packing(name, steps):
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(5)
     r = some_replacement(model, len(prompts))
-    found = attribute(model, prompts, r, steps=steps).effect
-    back = attribute(model, prompts[::-1], r.flip(1), steps=steps).effect[::-1]
-    alone = np.concatenate([attribute(model, [p], r[:, i : i + 1], steps=steps).effect for i, p in enumerate(prompts)])
+    found = estimate(model, prompts, r, steps=steps).effect
+    back = estimate(model, prompts[::-1], r.flip(1), steps=steps).effect[::-1]
+    alone = np.concatenate([estimate(model, [p], r[:, i : i + 1], steps=steps).effect for i, p in enumerate(prompts)])
     bound = 1e-6 * np.abs(found).max()  # RMS norms are float32 in stock models
     np.testing.assert_allclose(back, found, atol=bound)
     np.testing.assert_allclose(alone, found, atol=bound)
@@ -144,15 +144,15 @@ def test_one_replacement_for_all_prompts_is_the_same_for_each():
     prompts = random_prompts(3)
     r = some_replacement(model)
     for steps in (0, 2):
-        one = attribute(model, prompts, r, steps=steps).effect
-        np.testing.assert_array_equal(attribute(model, prompts, r.expand(-1, 3, -1, -1, -1), steps=steps).effect, one)
+        one = estimate(model, prompts, r, steps=steps).effect
+        np.testing.assert_array_equal(estimate(model, prompts, r.expand(-1, 3, -1, -1, -1), steps=steps).effect, one)
 
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_short_memory_makes_runs_smaller_and_changes_nothing(steps, monkeypatch):
     model, prompts = tiny("llama"), random_prompts(5)
     r = some_replacement(model, len(prompts))
-    whole, run, sizes = attribute(model, prompts, r, steps=steps), Answers.run, []
+    whole, run, sizes = estimate(model, prompts, r, steps=steps), Answers.run, []
 
     def scarce(self, functions, **options):
         sizes.append(len(self.prompts))
@@ -161,7 +161,7 @@ def test_short_memory_makes_runs_smaller_and_changes_nothing(steps, monkeypatch)
         return run(self, functions, **options)
 
     monkeypatch.setattr(Answers, "run", scarce)
-    found = attribute(model, prompts, r, steps=steps)
+    found = estimate(model, prompts, r, steps=steps)
     np.testing.assert_allclose(found.effect, whole.effect, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.base, whole.base, rtol=1e-5)
     assert max(sizes) == 5 and sizes[-1] <= 2
@@ -172,7 +172,7 @@ def test_replacing_z_by_itself_costs_nothing_and_the_model_is_left_as_it_was():
     prompt = random_prompts(1)[0]
     before = float(logprob(model, prompt))
     with torch.inference_mode():  # a caller's mode does not matter
-        found = attribute(model, [prompt], some_replacement(model))
+        found = estimate(model, [prompt], some_replacement(model))
     assert np.isfinite(found.effect).all()
     assert float(logprob(model, prompt)) == before
     assert all(p.grad is None and not p.requires_grad for p in model.model.parameters())
@@ -183,11 +183,11 @@ def test_says_what_is_wrong():
     model = tiny("llama")
     prompts = random_prompts(2)
     with pytest.raises(InputError, match=r"expected \(draws, 1 or 2 prompts"):
-        attribute(model, prompts, torch.zeros(1, 3, 3, 4, 6))
+        estimate(model, prompts, torch.zeros(1, 3, 3, 4, 6))
     with pytest.raises(InputError, match="-1 steps"):
-        attribute(model, prompts, torch.zeros(1, 1, 3, 4, 6), steps=-1)
+        estimate(model, prompts, torch.zeros(1, 1, 3, 4, 6), steps=-1)
     with pytest.raises(RunError, match=r"g0/0.*not finite"):
-        attribute(model, prompts, torch.full((1, 1, 3, 4, 6), torch.nan))
+        estimate(model, prompts, torch.full((1, 1, 3, 4, 6), torch.nan))
     with pytest.raises(InputError, match="0 draws"):
         Attribution(draws=0)
     with pytest.raises(InputError, match="--method attribution"):

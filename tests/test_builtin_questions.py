@@ -15,7 +15,7 @@ from headatlas.questions.reading import parse_question
 from headatlas.questions.schema import Question
 
 ROOT = Path(__file__).parents[1]
-FILE = ROOT / "src" / "headatlas" / "datasets" / "builtin.jsonl"
+FILE = ROOT / "src" / "headatlas" / "questions" / "readers" / "builtin.jsonl"
 N_SCENARIOS = 96
 NUMBERS = [
     "zero",

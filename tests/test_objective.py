@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headatlas.errors import InputError, RunError
-from headatlas.models.gradient import attribute
+from headatlas.models.gradient import estimate
 from headatlas.models.objective import METRICS, Objective, objectives
 from headatlas.models.sweep import sweep
 from tests.test_sweep import prompts_with_foils, random_replacement
@@ -54,7 +54,7 @@ def test_an_objective_from_outside_is_one_registration(name, margin):
         base, edited = stock_margin(model, prompt, {}), stock_margin(model, prompt, {layer: put})
         assert swept.base[i, 1] == pytest.approx(base, abs=1e-9)
         assert swept.effect[i, layer, head, 1] == pytest.approx(base - edited, abs=1e-9)
-    found = attribute(model, prompts, replacement, objective="margin")
+    found = estimate(model, prompts, replacement, objective="margin")
     np.testing.assert_allclose(found.base, swept.base[:, 1], atol=1e-6)
 
 
@@ -68,14 +68,14 @@ def test_first_order_is_the_limit_of_ablations_that_move_z_little(name, objectiv
     h = 1e-3
     near = [sweep(model, prompts, z + s * h * (r - z), metrics=[objective]).effect[..., 0] for s in (1, -1)]
     slope = (near[0] - near[1]) / (2 * h)
-    found = attribute(model, prompts, r, objective=objective).effect
+    found = estimate(model, prompts, r, objective=objective).effect
     # norms, and stock softmaxes of some families, are float32
     np.testing.assert_allclose(found, slope, atol=2e-3 * np.abs(found).max())
 
 
 def test_a_divergence_is_flat_where_the_model_is():
     model, prompts = tiny("llama", dtype=DOUBLE), random_prompts(2)
-    effect = attribute(model, prompts, random_replacement(model), objective="kl").effect
+    effect = estimate(model, prompts, random_replacement(model), objective="kl").effect
     np.testing.assert_allclose(effect, 0, atol=1e-9)
 
 
@@ -84,6 +84,6 @@ def test_says_what_is_wrong():
     with pytest.raises(InputError, match=r"Unknown objective 'logprobs'\. Did you mean 'logprob'"):
         sweep(model, prompts, random_replacement(model), metrics=["logprobs"])
     with pytest.raises(InputError, match="Unknown objective 'logprobs'"):
-        attribute(model, prompts, random_replacement(model), objective="logprobs")
+        estimate(model, prompts, random_replacement(model), objective="logprobs")
     with pytest.raises(RunError, match=r"logit difference to the foil of the reference answer of g0/0 .* not finite"):
-        attribute(model, prompts, random_replacement(model), objective="logit_diff")
+        estimate(model, prompts, random_replacement(model), objective="logit_diff")

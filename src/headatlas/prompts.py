@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -32,6 +32,8 @@ from headatlas.errors import InputError, PromptError
 from headatlas.questions.schema import Question, QuestionSet, Step
 
 TokenChoice = Literal["all", "content", "first", "last"]
+AnswersFrom = Literal["reference", "generated"]
+"""Whose answers are run: the questions' own (teacher-forced), or the model's (greedy)."""
 TOKEN_CHOICES: tuple[TokenChoice, ...] = ("all", "content", "first", "last")
 
 
@@ -139,6 +141,39 @@ templates.register(
         stop='"',
     ),
 )
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How steps are asked, and whose answers are read.
+
+    Attributes
+    ----------
+    template
+        A registered template: "short" or "published".
+    tokens
+        Which answer tokens are pooled: "all", "content", "first" or "last".
+    answers
+        "reference" teacher-forces the reference answers; "generated" lets the model answer greedily first.
+    chat
+        Wrap the message in the tokenizer's chat template; None does so where it has one.
+
+    Raises
+    ------
+    InputError
+        An unknown template, token choice or answers.
+    """
+
+    template: str = "short"
+    tokens: TokenChoice = "all"
+    answers: AnswersFrom = "reference"
+    chat: bool | None = None
+
+    def __post_init__(self) -> None:
+        templates.get(self.template)
+        check_token_choice(self.tokens)
+        if self.answers not in get_args(AnswersFrom):
+            raise InputError(f"Unknown answers '{self.answers}'. Give reference or generated.")
 
 
 def check_token_choice(tokens: str) -> None:

@@ -141,7 +141,7 @@ def _from_flat(flat: xr.Dataset, where: str) -> xr.DataTree:
     names = [str(m) for m in flat["method"].values]
     own = [n for n in flat.data_vars if "method" in flat[n].dims and "other_method" not in flat[n].dims]
     root = flat.drop_vars([*own, *([] if "other_method" in flat.dims else ["method"])])
-    notes, parameters = (attribute(flat, name) or {} for name in ("notes", "parameters"))
+    notes, parameters = (provenance(flat, name) or {} for name in ("notes", "parameters"))
     nodes: dict[str, xr.Dataset] = {"/": root}
     for at, name in enumerate(names):
         part = flat[own].isel(method=at).drop_vars(["method", "other_method"], errors="ignore")
@@ -172,7 +172,7 @@ def _node(name: str) -> str:
 
 def _sign_of(flat: xr.Dataset, method: str, part: xr.Dataset) -> Sign:
     """Return the sign that the attribute ``default_sign`` gives ({method: sign}, or a sign), else what values say."""
-    kept: Any = attribute(flat, "default_sign")
+    kept: Any = provenance(flat, "default_sign")
     kept = kept.get(method) if isinstance(kept, dict) else kept
     for sign in SIGNS:
         if kept == sign:
@@ -229,8 +229,8 @@ def unable_functions(atlas: xr.DataTree | xr.Dataset) -> tuple[str, ...]:
     return tuple(str(f) for f in np.atleast_1d(root["function"].values)[flags])
 
 
-def attribute(atlas: xr.DataTree | xr.Dataset, name: str, default: Any = None) -> Any:
-    """Return a provenance attribute, decoding the JSON that structured values are kept as."""
+def provenance(atlas: xr.DataTree | xr.Dataset, name: str, default: Any = None) -> Any:
+    """Return a provenance provenance, decoding the JSON that structured values are kept as."""
     value = atlas.attrs.get(name, default)
     if isinstance(value, str) and value[:1] in "{[":
         try:

@@ -25,7 +25,7 @@ from headatlas.cli.terminal import (
     Split,
     Template,
     Tokens,
-    check_names,
+    check_methods,
     printable,
     progress,
     read_columns,
@@ -93,11 +93,13 @@ def map_(
     from headatlas.atlas import load_atlas, unable_functions
     from headatlas.findings import at_chance
     from headatlas.models.load import load_model
+    from headatlas.prompts import Asking
     from headatlas.questions.loading import load_questions
     from headatlas.run.folder import map_model
     from headatlas.run.pipeline import plan
 
-    check_names(method, template, tokens, answers)
+    check_methods(method)
+    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)  # type: ignore[arg-type]
     loaded = load_questions(questions, limit=limit, split=split, columns=read_columns(column))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():
@@ -112,10 +114,7 @@ def map_(
         head_model,
         loaded,
         methods=method,
-        template=template,
-        tokens=tokens,  # type: ignore[arg-type]
-        answers=answers,  # type: ignore[arg-type]
-        chat=chat,
+        asking=asking,
         seed=seed,
     )
     with progress() as report:

@@ -16,7 +16,6 @@ from headatlas.cli.terminal import (
     Split,
     Template,
     Tokens,
-    check_names,
     printable,
     progress,
     read_columns,
@@ -123,15 +122,15 @@ def show_questions(
     from rich.text import Text
 
     from headatlas.models.load import load_tokenizer
-    from headatlas.prompts import build_prompts
+    from headatlas.prompts import Asking, build_prompts
     from headatlas.questions.loading import load_questions
 
-    check_names("", template, tokens, "reference")
+    asking = Asking(template=template, tokens=tokens)  # type: ignore[arg-type]
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
     tokenizer = load_tokenizer(model)
     chosen = load_questions(source, limit=limit if sample is None else None, split=split, columns=read_columns(column))
-    prompts = build_prompts(chosen, tokenizer, template=template, tokens=tokens)  # type: ignore[arg-type]
+    prompts = build_prompts(chosen, tokenizer, template=asking.template, tokens=asking.tokens)
     if sample is not None:
         prompts = random.Random(seed).sample(prompts, min(sample, len(prompts)))
     console = Console(highlight=False, soft_wrap=True)

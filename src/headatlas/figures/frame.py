@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from headatlas._files import atomic
-from headatlas.atlas import attribute
+from headatlas.atlas import provenance
 from headatlas.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def literal(text: object, width: int = 60) -> str:
 
 def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
     """Return the model's name from the atlas's provenance."""
-    model: Any = attribute(atlas, "model")
+    model: Any = provenance(atlas, "model")
     if isinstance(model, dict):
         model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
     return literal(model) if model else "not named in this atlas"

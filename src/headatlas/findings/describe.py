@@ -20,7 +20,7 @@ from typing import Any
 
 import xarray as xr
 
-from headatlas.atlas import as_atlas, attribute, method_part, pick_methods, unable_functions
+from headatlas.atlas import as_atlas, method_part, pick_methods, provenance, unable_functions
 from headatlas.atlas.map_numbers import nice, take_maps, value_places, write_number
 from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import about_control
@@ -134,7 +134,7 @@ def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, thre
     atlas = as_atlas(atlas)
     if threshold is not None and not (math.isfinite(threshold) and threshold > 0):
         raise InputError(f"A threshold of {threshold:g} separates nothing. Give a positive number, e.g. 0.002.")
-    model: Any = attribute(atlas, "model")
+    model: Any = provenance(atlas, "model")
     if isinstance(model, dict):
         model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
     sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))

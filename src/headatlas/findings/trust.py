@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from headatlas.atlas import CHANCE, unable_functions
-from headatlas.atlas.map_numbers import RELIABLE
+from headatlas.atlas.map_numbers import ALPHA, RELIABLE
 from headatlas.controls import about_control, is_text
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, points, span
@@ -59,7 +59,25 @@ def _items(view: View) -> list[Finding]:
     if len(known) < len(counts):
         return []
     text = f"The maps rest on {sum(known):.0f} items, {span(known)} a function."
-    return [Finding("items", view.maps.method, "reach", text, {"functions": counts})]
+    numbers: dict[str, Any] = {"functions": counts}
+    if "item_task" in view.data.coords:
+        numbers["units"] = units = {f: view.number("n_units", f) for f in view.maps.functions}
+        text += _tasks([n for n in units.values() if n is not None], view.maps.mass[0].size)
+    return [Finding("items", view.maps.method, "reach", text, numbers)]
+
+
+def _tasks(units: list[float], heads: int) -> str:
+    """Return what named tasks mean for intervals and tests, and what so few of them can't say."""
+    if not units:
+        return ""
+    least = 0.5 ** (min(units) - 1)  # all signs alike, two-sided
+    text = f" Intervals and tests rest on {span(units)} tasks a function: items of one task are not independent."
+    if least * heads > ALPHA:
+        text += (
+            f" Flipping the signs of {min(units):.0f} tasks gives no p below {least:.2g}, so few that a head can't be "
+            f"called for a function alone among {heads}; whether it is specific is tested by exchanging tasks."
+        )
+    return text
 
 
 def _controls(view: View) -> list[Finding]:

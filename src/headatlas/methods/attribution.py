@@ -24,7 +24,7 @@ from jaxtyping import Float
 from headatlas.errors import InputError
 from headatlas.methods.ablation import By, replacements
 from headatlas.methods.base import Activations, ModelMethod, Sign, methods
-from headatlas.models.gradient import attribute
+from headatlas.models.gradient import estimate
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -76,7 +76,7 @@ class Attribution(ModelMethod):
     ) -> Float[np.ndarray, "prompt layer head value"]:
         """Return the estimated drop, nats a token, of every head and prompt."""
         r = torch.from_numpy(replacements(self.by, prompts, activations, draws=self.draws, seed=seed))
-        return attribute(model, prompts, r, steps=self._steps).effect[..., None].astype(np.float32)
+        return estimate(model, prompts, r, steps=self._steps).effect[..., None].astype(np.float32)
 
     @property
     def _steps(self) -> int:

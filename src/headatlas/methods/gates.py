@@ -50,7 +50,7 @@ from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import check_answers
 from headatlas.methods.base import Activations, FittedMethod, ModelMethod, Sign, methods
-from headatlas.models.gradient import MAX_TOKENS, Answers, OnZ, answers_of, attribute
+from headatlas.models.gradient import MAX_TOKENS, Answers, OnZ, answers_of, estimate
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class GateGradient(ModelMethod):
     ) -> Float[np.ndarray, "prompt layer head value"]:
         """Return the derivative, and its absolute value, of every head and prompt."""
         nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
-        effect = attribute(model, prompts, nothing).effect
+        effect = estimate(model, prompts, nothing).effect
         return np.stack([effect, np.abs(effect)], axis=-1).astype(np.float32)
 
 
@@ -146,7 +146,7 @@ class HeadGating(FittedMethod):
         """Raise `InputError` for answers without tokens."""
         check_answers(prompts)
 
-    def fits(self, prompts: "Sequence[Prompt]", *, seed: int) -> "list[Part]":
+    def fits(self, prompts: "Sequence[Prompt]", *, seed: int) -> "list[Fitting]":
         """Return the fits: of every function and fold, to its answers and then to exchanged ones.
 
         Raises
@@ -157,7 +157,7 @@ class HeadGating(FittedMethod):
         items = sorted(prompts, key=lambda p: (p.group, p.step, p.id))
         function = np.array([p.function for p in items])
         fold = grouped_folds(function, np.array([p.group for p in items]), folds=self.folds, seed=seed)
-        fits: list[Part] = []
+        fits: list[Fitting] = []
         for name in dict.fromkeys(p.function for p in prompts):
             parts = {
                 k: [items[i] for i in np.flatnonzero((function == name) & (fold == k))]
@@ -166,7 +166,7 @@ class HeadGating(FittedMethod):
             others = [*parts.values()][1:] + [*parts.values()][:1]
             for exchanged in range(1 + self.null_refits):
                 fits += [
-                    Part(
+                    Fitting(
                         name,
                         k,
                         exchanged,
@@ -183,7 +183,7 @@ class HeadGating(FittedMethod):
         heads = {"layer": model.n_layers, "head": model.n_heads}
         return {"gates": {"pull": 2, "refit": self.refits, **heads}, "losses": {"loss": len(LOSSES)}}
 
-    def fit(self, model: "HeadModel", one: "Part") -> dict[str, np.ndarray]:
+    def fit(self, model: "HeadModel", one: "Fitting") -> dict[str, np.ndarray]:
         """Fit gates to one fold of a function's items from every start: free, then pulled up and pulled down.
 
         Raises
@@ -199,7 +199,7 @@ class HeadGating(FittedMethod):
             "losses": np.array([fit.losses.get(k, np.nan) for k in LOSSES]),
         }
 
-    def samples(self, rows: Mapping[str, np.ndarray], fits: "Sequence[Part]") -> xr.Dataset:
+    def samples(self, rows: Mapping[str, np.ndarray], fits: "Sequence[Fitting]") -> xr.Dataset:
         """Return one sample a function, fold and start (see the class and `Method`).
 
         ``group`` is the fold, ``refit`` the start; ``facilitation``, ``interference`` and ``irrelevance`` stand beside
@@ -303,7 +303,7 @@ class HeadGating(FittedMethod):
 
 
 @dataclass(frozen=True)
-class Part:
+class Fitting:
     """A fit to make: of one function's items in one fold.
 
     Attributes

@@ -33,7 +33,7 @@ Positions = Literal["answer", "all"]
 
 
 @dataclass(frozen=True)
-class Part:
+class Segment:
     """Some of the block's tokens that see the same prompt: a step's own, or the whole tree."""
 
     at: slice
@@ -128,10 +128,10 @@ class Block:
         self.tokens = torch.from_numpy(tokens.astype(np.int64)).to(self.model.device)
         self.depth = torch.from_numpy(depth.astype(np.int64)).to(self.model.device)
 
-    def _part(self, at: slice, path: np.ndarray, depth: np.ndarray, within: np.ndarray) -> Part:
+    def _part(self, at: slice, path: np.ndarray, depth: np.ndarray, within: np.ndarray) -> Segment:
         device, own = self.model.device, self.depth[at]
         seen = torch.from_numpy(depth[path].astype(np.int64)).to(device)
-        return Part(
+        return Segment(
             at,
             torch.from_numpy(path).to(device),
             torch.from_numpy(within).to(device),
@@ -325,7 +325,7 @@ def _attend_part(
     value: Float[Tensor, "row kv_head token head_dim"],
     seen_key: Float[Tensor, "kv_head seen head_dim"] | None,
     seen_value: Float[Tensor, "kv_head seen head_dim"] | None,
-    part: Part,
+    part: Segment,
     softcap: float | None,
     window: int | None,
 ) -> Float[Tensor, "row token head head_dim"]:

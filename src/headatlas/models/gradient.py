@@ -4,7 +4,7 @@
    in all. They run as a block apart from their prompts (`models.block`), which need no gradient: z is touched at the
    answer positions only, and nothing before them depends on it. Where a model's attention can't be split so, each
    prompt runs whole.
-2. `attribute` with no steps: one forward pass of the block and one backward pass give d logprob / d z of every head.
+2. `estimate` with no steps: one forward pass of the block and one backward pass give d logprob / d z of every head.
    Steps of a block do not see each other, so the gradient of the sum of their log-probabilities is each one's own.
    To first order, replacing z by r costs the answer sum over positions of gradient . (z - r): attribution patching
    (Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching; Syed et al. 2023,
@@ -143,7 +143,7 @@ def _cut(prompts: Sequence[Prompt], max_tokens: int) -> Iterator[list[Prompt]]:
 
 @dataclass(frozen=True)
 class Attributed:
-    """What `attribute` found.
+    """What `estimate` found.
 
     Attributes
     ----------
@@ -159,7 +159,7 @@ class Attributed:
 
 
 @torch.inference_mode(False)
-def attribute(
+def estimate(
     model: "HeadModel",
     prompts: Sequence[Prompt],
     replacement: Replacement,
@@ -199,7 +199,7 @@ def attribute(
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
 
     def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
-        return _attribute(model, prompts[part], of_prompts(replacement, part), steps, objective, most)
+        return _estimate(model, prompts[part], of_prompts(replacement, part), steps, objective, most)
 
     base, effect = (np.concatenate(parts) for parts in zip(*within_memory(some, prompts, max_tokens), strict=True))
     found = Attributed(base, effect)
@@ -213,10 +213,10 @@ def attribute(
     return found
 
 
-def _attribute(
+def _estimate(
     model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, steps: int, objective: str, max_tokens: int
 ) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, "step layer head"]]:
-    """Do as `attribute` with at most `max_tokens` at once; return the log-probabilities and effects."""
+    """Do as `estimate` with at most `max_tokens` at once; return the log-probabilities and effects."""
     base, effect = [], []
     done = 0
     for answers in answers_of(model, [prompts], max_tokens=max_tokens):
@@ -255,7 +255,11 @@ def keeping(z: dict[int, Tensor], layer: int) -> OnZ:
 
 
 def _integrated(
-    answers: Answers, to: Float[Tensor, "draw token layer head head_dim"], steps: int, objective: str, max_tokens: int
+    answers: Answers,
+    to: Float[Tensor, "draw token layer head head_dim"],
+    steps: int,
+    objective: str,
+    max_tokens: int,
 ) -> Found:
     """Return the log-probabilities, and every token's effect: (z - r) . the mean gradient between r and z."""
     model = answers.model

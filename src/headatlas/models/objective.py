@@ -5,7 +5,7 @@
    attribution and gates all read through it.
 3. Those that are linear in the logits also say which direction of the unembedding they read, for direct contributions.
 
-To add one, register it here or anywhere; `sweep` and `attribute` take its name. It does not know how the model was run.
+To add one, register it here or anywhere; `sweep` and `estimate` take its name. It does not know how the model was run.
 """
 
 from collections.abc import Callable, Sequence

@@ -32,7 +32,7 @@ MOST_STEPS = 8000
 
 
 @dataclass(frozen=True)
-class Surface:
+class StepText:
     """What a control may see of a step."""
 
     passage: str
@@ -191,7 +191,7 @@ def _keep(drawn: list[Question], question: Question, n: int, draw: random.Random
 
 
 def _fit_controls(check: Check, drawn: list[Question], seed: int) -> None:
-    items = [Surface(q.question, s.subquestion, s.answer, i) for q in drawn for i, s in enumerate(q.steps)]
+    items = [StepText(q.question, s.subquestion, s.answer, i) for q in drawn for i, s in enumerate(q.steps)]
     function = np.array([s.function for q in drawn for s in q.steps])
     group = np.array([q.id for q in drawn for _ in q.steps])
     try:

@@ -72,7 +72,7 @@ sources: Registry[Path] = Registry("question set")
 """Question sets that have a name ("builtin"), by the file that holds them."""
 
 readers: Registry[Reader] = Registry("kind of questions")
-"""The kinds of sources, asked in order; datasets/ registers them."""
+"""The kinds of sources, asked in order; readers/ registers them."""
 
 
 def parse_record(record: object, where: str, line: int | None = None) -> Question | list[Refused]:

@@ -11,10 +11,17 @@ This module does not know files, tokenizers, templates or models.
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_serializer,
+)
 
 from headatlas.errors import QuestionError
 from headatlas.questions.functions import order_functions
@@ -33,6 +40,11 @@ class Step(BaseModel):
     answer: str = Field(min_length=1)
     function: str = Field(min_length=1)
     task: str | None = Field(default=None, min_length=1)
+
+    @model_serializer(mode="wrap")
+    def _row(self, handler: Callable[["Step"], dict[str, Any]]) -> dict[str, Any]:
+        """Write a step of no task as it was before there were tasks."""
+        return {name: value for name, value in handler(self).items() if name != "task" or value is not None}
 
     @field_validator("subquestion", "answer", "function", "task")
     @classmethod
@@ -128,9 +140,6 @@ class QuestionSet:
 def digest_row(question: Question) -> bytes:
     """Return one question's part of `QuestionSet.digest`."""
     row = question.model_dump(include={"id", "question", "steps", "chain"})
-    for step in row["steps"]:
-        if step["task"] is None:  # a set that names no tasks is what it was before there were any
-            del step["task"]
     return json.dumps(row, sort_keys=True).encode() + b"\n"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -29,8 +29,6 @@ from headatlas.run.store import Store, activation_arrays
 VERSION = 1
 """Of the capture's algorithm: raise it whenever pooled z or the answers' scores change."""
 
-AnswersFrom = Literal["reference", "generated"]
-"""Whose answers are run: the questions' own (teacher-forced), or the model's (greedy)."""
 Report = Callable[[str, int, int], None]
 """Called with (stage, done, total) as work goes on."""
 

@@ -33,10 +33,10 @@ from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
 from headatlas.methods.settings import named, parse_methods
 from headatlas.models.head_model import HeadModel
-from headatlas.prompts import Prompt, TokenChoice, build_prompts, digest_of
+from headatlas.prompts import AnswersFrom, Asking, Prompt, TokenChoice, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
-from headatlas.run.jobs import AnswersFrom, Capture, Report, Run, capture, labels, measured
+from headatlas.run.jobs import Capture, Report, Run, capture, labels, measured
 
 METHODS = ("probe", "ablation")
 """What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""
@@ -91,16 +91,8 @@ def measure(
     RunError
         NaN in z, no memory for a single prompt, or a full disk.
     """
-    planned = plan(
-        model,
-        questions,
-        methods=methods,
-        template=template,
-        tokens=tokens,
-        answers=answers,
-        chat=chat,
-        seed=seed,
-    )
+    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)
+    planned = plan(model, questions, methods=methods, asking=asking, seed=seed)
     return execute(model, planned, store=store, report=report)
 
 
@@ -141,28 +133,25 @@ def plan(
     questions: QuestionSet,
     *,
     methods: str | Method | Sequence[str | Method] = METHODS,
-    template: str = "short",
-    tokens: TokenChoice = "all",
-    answers: AnswersFrom = "reference",
-    chat: bool | None = None,
+    asking: Asking | None = None,
     seed: int = 0,
 ) -> Plan:
     """Build the prompts and refuse, before anything is run or written, what no run can be made of.
 
     Parameters and errors are those of `measure`.
     """
+    ask = asking or Asking()
+    chat = bool(getattr(model.tokenizer, "chat_template", None)) if ask.chat is None else ask.chat
     prompts = build_prompts(
-        questions, model.tokenizer, template=template, tokens=tokens, chat=chat, context=model.context
+        questions, model.tokenizer, template=ask.template, tokens=ask.tokens, chat=ask.chat, context=model.context
     )
     key = {
         "model": model.name,
         "weights": model.digest,
         "dtype": str(model.dtype).removeprefix("torch."),
         "prompts": digest_of(prompts),
-        "template": template,
-        "tokens": tokens,
-        "answers": answers,
-        "chat": bool(getattr(model.tokenizer, "chat_template", None)) if chat is None else chat,
+        **asdict(ask),
+        "chat": chat,
         "capture version": jobs.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
