@@ -1,4 +1,4 @@
-"""A name, a path or a Hub id -> a question set; or, for whoever wants all that is there, a stream of it.
+"""A name, a path, a Hub id or what is in memory -> a question set; or, for whoever wants it all, a stream of it.
 
 `load_questions` raises at the first refused record; `checks.check_questions` reads the same stream and lists them all.
 """
@@ -6,25 +6,27 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import headatlas.questions.readers  # noqa: F401  (registers the sources and readers)
 from headatlas._registry import suggest
 from headatlas.errors import QuestionError
+from headatlas.questions.readers.memory import memory_name, read_memory
 from headatlas.questions.reading import Found, LeftOut, Reader, Reading, Refused, readers, sources
 from headatlas.questions.schema import Question, QuestionSet
 
+if TYPE_CHECKING:
+    from headatlas.questions.readers.memory import InMemory
+
 
 def stream(
-    source: str | Path, *, columns: Mapping[str, str] | None = None, split: str | None = None
+    source: "str | Path | InMemory", *, columns: Mapping[str, str] | None = None, split: str | None = None
 ) -> Iterator[Found]:
     """Yield what `source` holds, record by record (parameters and errors of `load_questions`)."""
-    text = str(sources.get(source)) if isinstance(source, str) and source in sources else str(source)
-    reader = _reader(text)
-    if columns and not reader.tables:
-        raise QuestionError(f"'{source}' is {reader.kind}, which has no columns to map. Leave out --column.")
+    told = str(source) if isinstance(source, str | Path) else memory_name(source)
     splits: set[str] = set()
     kept = 0
-    for found in reader.read(text, Reading(dict(columns or {}), split)):
+    for found in _read(source, Reading(dict(columns or {}), split)):
         if isinstance(found, Question) and split is not None:
             splits.add(found.split or "none")
             if found.split != split:
@@ -33,8 +35,18 @@ def stream(
         yield found
     if split is not None and not kept:
         raise QuestionError(
-            f"'{source}' has no question of split '{split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
+            f"'{told}' has no question of split '{split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
         )
+
+
+def _read(source: "str | Path | InMemory", reading: Reading) -> Iterator[Found]:
+    if not isinstance(source, str | Path):
+        return read_memory(source, reading)
+    text = str(sources.get(source)) if isinstance(source, str) and source in sources else str(source)
+    reader = _reader(text)
+    if reading.columns and not reader.tables:
+        raise QuestionError(f"'{source}' is {reader.kind}, which has no columns to map. Leave out --column.")
+    return reader.read(text, reading)
 
 
 def _reader(source: str) -> Reader:
@@ -50,8 +62,10 @@ def _reader(source: str) -> Reader:
     raise QuestionError(f"Questions '{source}' {kind}.{hint} A Hugging Face data set has the form owner/name.")
 
 
-def source_name(source: str | Path) -> str:
+def source_name(source: "str | Path | InMemory") -> str:
     """Return a short name for titles and file names."""
+    if not isinstance(source, str | Path):
+        return memory_name(source)
     if isinstance(source, str) and source in sources:
         return source
     path = Path(source)
@@ -59,7 +73,7 @@ def source_name(source: str | Path) -> str:
 
 
 def usable(
-    source: str | Path,
+    source: "str | Path | InMemory",
     *,
     columns: Mapping[str, str] | None,
     split: str | None,
@@ -89,20 +103,22 @@ def usable(
 
 
 def load_questions(
-    source: str | Path,
+    source: "str | Path | InMemory",
     *,
     limit: int | None = None,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
+    name: str | None = None,
 ) -> QuestionSet:
-    """Load a question set by name, path or Hub id.
+    """Load a question set by name, path or Hub id, or from what is in memory.
 
     Parameters
     ----------
     source
         A registered name ("builtin"); a file: JSON Lines in this project's schema, CogQA's JSON (either released
         shape), CSV or TSV with a step a row; a folder with a Hugging Face data set, or its Hub id, "owner/name",
-        "owner/name:subset" or "owner/name@revision" (both need ``pip install "headatlas[hub]"``).
+        "owner/name:subset" or "owner/name@revision" (both need ``pip install "headatlas[hub]"``);
+        a list of `Question` or of dicts, questions with ``steps`` or a step a row; a pandas DataFrame, a step a row.
     limit
         Keep only the first `limit` main questions; the rest is not read.
     split
@@ -111,13 +127,15 @@ def load_questions(
         For tables: this project's name -> the source's column, for those whose names differ, e.g.
         ``{"subquestion": "prompt", "answer": "target.0", "function": "=retrieval"}``; a dotted path reaches into a
         cell, "=" gives all rows one value. See `readers.table`.
+    name
+        What the set is called in titles; by default what it was loaded from, "list" or "table" from memory.
 
     Raises
     ------
     QuestionError
-        No such source or split, a column that is not there, a record that breaks the schema (file, line, field),
-        or a main question in two splits.
+        No such source or split, a column that is not there, a record that breaks the schema (file and line or
+        number of the record, field), or a main question in two splits.
     """
     left_out: Counter[str] = Counter()
     questions = tuple(usable(source, columns=columns, split=split, limit=limit, left_out=left_out))
-    return QuestionSet(questions, source_name(source), dict(left_out))
+    return QuestionSet(questions, name or source_name(source), dict(left_out))
