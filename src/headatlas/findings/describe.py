@@ -66,6 +66,15 @@ class Findings:
     sections: tuple[MethodFindings, ...]
     unable: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        known = sum(len(section.findings) for section in self.sections)
+        unknown = sum(len(section.unknown) for section in self.sections)
+        methods = ", ".join(section.method for section in self.sections)
+        return f"Findings({self.model!r}, {methods!r}: {known} findings, {unknown} things not known)"
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
     def __iter__(self) -> Iterator[Finding]:
         return (finding for section in self.sections for finding in section.findings)
 

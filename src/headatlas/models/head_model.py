@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from headatlas._html import panel
 from headatlas.errors import InputError, ModelError, RunError
 from headatlas.models.access import Access, Z
 from headatlas.models.captured import Captured, score, texts_of
@@ -50,11 +51,31 @@ class HeadModel(Access):
         prove(self)
 
     def __repr__(self) -> str:
+        runs = "; ".join(f"{what} {how}" for what, how in self._runs.items())
+        return f"HeadModel({self.name!r}, {self._shape}, {self._place}; {runs})"
+
+    def _repr_html_(self) -> str:
+        context = "no limit" if self.context >= 1 << 30 else f"{self.context} tokens"
+        rows = {"Architecture": f"{type(self.model).__name__}, {self._shape}", "Weights": self._place}
+        return panel(self.name, {**rows, "Context": context, **{k.capitalize(): how for k, how in self._runs.items()}})
+
+    @property
+    def _shape(self) -> str:
         return (
-            f"HeadModel({self.name!r}, {self.text_config.model_type}, {self.n_layers} layers x {self.n_heads} heads "
-            f"of {self.head_dim}, {self.n_kv_heads} KV heads, {str(self.dtype).removeprefix('torch.')} "
-            f"on {self.device})"
+            f"{self.text_config.model_type}, {self.n_layers} layers x {self.n_heads} heads of {self.head_dim}, "
+            f"{self.n_kv_heads} KV heads"
         )
+
+    @property
+    def _place(self) -> str:
+        return f"{str(self.dtype).removeprefix('torch.')} on {self.device}"
+
+    @property
+    def _runs(self) -> dict[str, str]:
+        """How prompts and answers are run, and why not faster."""
+        prompts = f"one at a time: {self.unpacked}" if self.unpacked else "packed"
+        answers = f"with their whole prompts: {self.unsplit}" if self.unsplit else "apart from their prompts"
+        return {"prompts": prompts, "answers": answers}
 
     @property
     def digest(self) -> str:

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import (
@@ -23,8 +24,9 @@ from pydantic import (
     model_serializer,
 )
 
+from headatlas._html import panel
 from headatlas.errors import QuestionError
-from headatlas.questions.functions import order_functions
+from headatlas.questions.functions import function_title, order_functions
 
 
 class Step(BaseModel):
@@ -113,6 +115,21 @@ class QuestionSet:
                         f"{step.function} (question '{question.id}'). Give each function tasks of its own."
                     )
 
+    def __repr__(self) -> str:
+        return (
+            f"QuestionSet({self.name!r}, {len(self.questions)} questions, {self.n_steps} steps of "
+            f"{len(self.functions)} functions, digest {self.digest[:12]})"
+        )
+
+    def _repr_html_(self) -> str:
+        title = f"{self.name}: {len(self.questions)} questions, {self.n_steps} steps, digest {self.digest[:12]}"
+        counts = {function_title(function): f"{n} steps" for function, n in self.counts().items()}
+        left_out = {f"left out: {reason}": n for reason, n in self.left_out.items()}
+        first = self.questions[0]
+        step = first.steps[0]
+        sample = f"{first.question}\nQ: {step.subquestion}\nA: {step.answer} ({function_title(step.function)})"
+        return panel(title, {**counts, **left_out}, [f"For example, '{first.id}':\n{sample}"])
+
     @property
     def functions(self) -> tuple[str, ...]:
         """The functions that occur, in the figure's order."""
@@ -128,7 +145,7 @@ class QuestionSet:
         found = Counter(s.function for q in self.questions for s in q.steps)
         return {f: found[f] for f in self.functions}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """A sha256 over everything that a prompt can be made of, and nothing else."""
         state = hashlib.sha256()

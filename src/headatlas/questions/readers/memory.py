@@ -39,8 +39,8 @@ def memory_name(source: object) -> str:
     if isinstance(source, Question | Mapping):
         raise QuestionError("This is a single record. Give a list of them: load_questions([record])")
     raise QuestionError(
-        f"Questions can't be read from this ({type(source).__name__}). Give a name, a path, a list of dicts or of Question, "
-        "or a pandas DataFrame."
+        f"Questions can't be read from this ({type(source).__name__}). Give a name, a path, a list of dicts or of "
+        "Question, or a pandas DataFrame."
     )
 
 
