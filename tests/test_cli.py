@@ -568,6 +568,90 @@ def test_questions_show(tiny, questions):
     check_refused(*run("questions", "show", questions, "-m", tiny, "--tokens", "x"), "Unknown token choice 'x'")
 
 
+# -- the model and its options ------------------------------------------------------------------------------
+
+
+def test_map_takes_its_model_as_argument_or_option(tiny, questions, tmp_path, light):
+    command = ["map", tiny, "-q", questions, "--method", "linear_probe"]
+    code, _, err = run(*command, "-m", tiny, "--out", tmp_path / "both")
+    assert code == 0, err
+    xr.testing.assert_equal(load_atlas(tmp_path / "both/atlas.nc"), load_atlas(light / "atlas.nc"))
+    other = (*command, "-m", "smollm2-135m", "--out", tmp_path / "none")
+    check_refused(*run(*other), f"Two models are given, '{tiny}' and --model 'smollm2-135m'. Leave one out.")
+    assert not (tmp_path / "none").exists()
+
+
+def test_all_commands_that_load_a_model_take_the_same_options(tiny, tmp_path):
+    for command in (["map"], ["roles"], ["models"]):
+        shown = run(*command, "--help")[1]
+        assert "[model]" in shown.lower()
+        assert all(option in shown for option in ("--dtype", "--device", "--revision", "--trust-remote-code"))
+    for command in (["models", tiny], ["roles", tiny, "--out", tmp_path / "roles.nc"]):
+        check_refused(*run(*command, "--dtype", "fp8"), "Unknown dtype 'fp8'")
+        check_refused(*run(*command, "--device", "warp"), "Device 'warp' can't be used")
+    assert "float64 on cpu" in run("models", tiny, "--dtype", "float64", "--device", "cpu", "--revision", "main")[2]
+    check_refused(*run("models", "--dtype", "float64"), "none is given. Type: headatlas models MODEL")
+
+
+def test_what_runs_slower_is_told_with_the_reason(command, monkeypatch):
+    init = HeadModel.__post_init__
+
+    def slow(self):
+        init(self)
+        self.unsplit = "its sinks differ"
+
+    monkeypatch.setattr(HeadModel, "__post_init__", slow)
+    code, _, err = run(*command)
+    assert code == 0, err
+    told = "Answers run with their whole prompts, so methods that replace heads take longer: its sinks differ."
+    assert told in err.splitlines() and "one at a time" not in err
+
+
+# -- completion -------------------------------------------------------------------------------------------
+
+
+def completed(typed):
+    """Return what a shell is offered after `typed`, by a process that must load nothing heavy."""
+    script = (
+        "import sys\nfrom headatlas.cli.main import app\nsys.argv[0] = 'headatlas'\ntry: app()\nfinally:\n"
+        " assert not {'torch', 'numpy', 'xarray'} & set(sys.modules)"
+    )
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1), "_HEADATLAS_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **words}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_and_names():
+    assert completed("headatlas ma") == ["map"]
+    assert completed("headatlas map --method linear") == ["linear_probe"]
+    assert completed("headatlas map --method probe,ablation_z") == ["probe,ablation_zero"]
+    assert completed("headatlas figure x --figure meth") == ["method_agreement"]
+    assert completed("headatlas map --template ") == ["published", "short"]
+
+
+def test_what_is_completed_is_what_is_registered():
+    from headatlas.cli.completion import names
+    from headatlas.figures import figures
+    from headatlas.methods.base import methods
+    from headatlas.prompts import templates
+
+    for kind, registry in (("method", methods), ("figure", figures), ("template", templates)):
+        assert names(kind) == sorted(registry)
+
+
+def test_completion_is_shown_for_the_shell_that_asks():
+    script = "import sys\nfrom headatlas.cli.main import entry\nsys.argv[0] = 'headatlas'\nentry()"
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{script}" --show-completion; true'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "_HEADATLAS_COMPLETE=complete_bash" in done.stdout, done.stderr
+    assert "--install-completion" in run("--help")[1]
+
+
 # -- help -------------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from headatlas.cli import completion
 from headatlas.cli.questions import questions_app
 from headatlas.cli.terminal import (
     Column,
@@ -21,15 +22,21 @@ from headatlas.cli.terminal import (
     Json,
     Limit,
     Model,
+    ModelOption,
+    Revision,
     Seed,
     Split,
     Template,
     Tokens,
+    TrustRemoteCode,
     check_methods,
+    load,
     printable,
     progress,
     read_columns,
     say,
+    say_slower,
+    which_model,
 )
 from headatlas.errors import HeadatlasError, InputError
 
@@ -37,7 +44,6 @@ app = typer.Typer(
     name="headatlas",
     help="Map which attention heads of a language model carry which cognitive function.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -65,12 +71,17 @@ def _options(
 
 @app.command("map")
 def map_(
-    model: Model = "smollm2-135m",
+    model: Model = None,
+    model_option: ModelOption = None,
     questions: Annotated[
         str, typer.Option("--questions", "-q", help="Named set, file, data set's folder or Hub id.")
     ] = "builtin",
     method: Annotated[
-        str, typer.Option(help="One or more, with commas; settings in parentheses: 'ablation(by=zero, positions=all)'.")
+        str,
+        typer.Option(
+            help="One or more, with commas; settings in parentheses: 'ablation(by=zero, positions=all)'.",
+            autocompletion=completion.methods,
+        ),
     ] = "probe,ablation",
     template: Template = "short",
     tokens: Tokens = "all",
@@ -78,37 +89,32 @@ def map_(
     chat: Annotated[bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")] = None,
     dtype: Dtype = "auto",
     device: Device = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")] = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     limit: Limit = None,
     split: Split = None,
     column: Column = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default ./atlas-MODEL.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what --out holds.")] = False,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
-    ] = False,
 ) -> None:
     """Map a model: questions in; atlas, heatmaps and findings out."""
     from headatlas.atlas import load_atlas, unable_functions
     from headatlas.findings import at_chance
-    from headatlas.models.load import load_model
     from headatlas.prompts import Asking
     from headatlas.questions.loading import load_questions
     from headatlas.run.folder import map_model
     from headatlas.run.pipeline import plan
 
+    named = which_model(model, model_option)
     check_methods(method)
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)  # type: ignore[arg-type]
     loaded = load_questions(questions, limit=limit, split=split, columns=read_columns(column))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")
-    say(f"Loading {model} …")
-    head_model = load_model(model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code)
-    say(repr(head_model))
-    if head_model.unpacked:
-        say(f"Prompts run one at a time: {head_model.unpacked}.")
+    head_model = load(named, dtype, device, revision, trust_remote_code)
+    say_slower(head_model)
     folder = out or Path(f"atlas-{head_model.name.replace('/', '--')}")
     planned = plan(
         head_model,
@@ -128,7 +134,9 @@ def map_(
 @app.command()
 def figure(
     atlas: Annotated[Path, typer.Argument(help="atlas.nc, or the folder it is in.")],
-    name: Annotated[str, typer.Option("--figure", help="Which figure.")] = "heads_importance",
+    name: Annotated[
+        str, typer.Option("--figure", help="Which figure.", autocompletion=completion.figures)
+    ] = "heads_importance",
     method: Annotated[str | None, typer.Option(help="A method of the atlas; default the first.")] = None,
     sign: Annotated[str | None, typer.Option(help="absolute, positive or signed; default by method.")] = None,
     scale: Annotated[str, typer.Option(help="shared, or one colour scale a panel: panel.")] = "shared",
@@ -169,16 +177,20 @@ def findings(
 @app.command()
 def models(
     model: Annotated[str | None, typer.Argument(help="Load this one and show its heads.")] = None,
+    dtype: Dtype = "float32",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     json_: Json = False,
 ) -> None:
     """List the models that can be mapped, or load one and prove that its heads can be read."""
-    from headatlas.models.load import load_model
-
     rows: dict[str, Any]
     if model is not None:
-        head_model = load_model(model)
-        fields = ("name", "n_layers", "n_heads", "n_kv_heads", "head_dim", "context", "unpacked", "digest")
+        head_model = load(model, dtype, device, revision, trust_remote_code)
+        fields = ("name", "n_layers", "n_heads", "n_kv_heads", "head_dim", "context", "unpacked", "unsplit", "digest")
         rows = {name: getattr(head_model, name) for name in fields}
+    elif (dtype, device, revision, trust_remote_code) != ("float32", None, None, False):
+        raise InputError("These options say how to load a model, and none is given. Type: headatlas models MODEL …")
     else:
         rows = _known_models()
     if json_:
@@ -190,7 +202,7 @@ def models(
 
 @app.command()
 def roles(
-    model: Annotated[str, typer.Argument(help="Built-in name, folder, .gguf file or Hub id.")] = "smollm2-135m",
+    model: Model = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="NetCDF file to write; must not be there yet.")] = Path(
         "roles.nc"
     ),
@@ -199,6 +211,8 @@ def roles(
     ] = None,
     dtype: Dtype = "float32",
     device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     seed: Seed = 0,
     top: Annotated[int, typer.Option(min=1, help="How many heads to print a role.")] = 3,
     json_: Json = False,
@@ -207,10 +221,7 @@ def roles(
     from headatlas.roles.scores import check_new, measure_roles, roles_text, save_roles, top_table
 
     check_new(out)
-    from headatlas.models.load import load_model
-
-    say(f"Loading {model} …")
-    head_model = load_model(model, dtype=dtype, device=device)
+    head_model = load(which_model(model, None), dtype, device, revision, trust_remote_code)
     with progress() as report:
         found = measure_roles(head_model, seed=seed, report=report)
     save_roles(found, out)

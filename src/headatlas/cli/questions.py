@@ -7,15 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from headatlas.cli.terminal import (
+    DEFAULT_MODEL,
     Column,
     Json,
     Limit,
-    Model,
+    Revision,
     Seed,
     Source,
     Split,
     Template,
+    TokenizerOf,
     Tokens,
+    TrustRemoteCode,
     printable,
     progress,
     read_columns,
@@ -109,7 +112,9 @@ def show_questions(
     limit: Annotated[int, typer.Option(help="How many main questions.")] = 1,
     sample: Annotated[int | None, typer.Option(help="Instead, this many steps drawn at random.")] = None,
     seed: Seed = 0,
-    model: Model = "smollm2-135m",
+    model: TokenizerOf = DEFAULT_MODEL,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
     template: Template = "short",
     tokens: Tokens = "all",
     split: Split = None,
@@ -128,7 +133,7 @@ def show_questions(
     asking = Asking(template=template, tokens=tokens)  # type: ignore[arg-type]
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
     chosen = load_questions(source, limit=limit if sample is None else None, split=split, columns=read_columns(column))
     prompts = build_prompts(chosen, tokenizer, template=asking.template, tokens=asking.tokens)
     if sample is not None:

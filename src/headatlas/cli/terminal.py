@@ -5,16 +5,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from headatlas.cli import completion
 from headatlas.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from headatlas.models.head_model import HeadModel
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-Model = Annotated[str, typer.Option("--model", "-m", help="Built-in name, folder, .gguf file or Hub id.")]
+DEFAULT_MODEL = "smollm2-135m"
+_MODEL = "Built-in name, folder, .gguf file or Hub id."
+Model = Annotated[str | None, typer.Argument(help=_MODEL, show_default=DEFAULT_MODEL)]
+ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="The same as the argument.")]
+TokenizerOf = Annotated[str, typer.Option("--model", "-m", help=f"Whose tokenizer: {_MODEL}")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hub id.")]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+]
 Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
-Template = Annotated[str, typer.Option(help="How a step is put to the model: short or published.")]
+Template = Annotated[
+    str, typer.Option(help="How a step is put to the model: short or published.", autocompletion=completion.templates)
+]
 Tokens = Annotated[str, typer.Option(help="Which answer tokens count: all, content, first or last.")]
 Source = Annotated[str, typer.Argument(help="Named set, file, data set's folder or Hub id.")]
 Split = Annotated[str | None, typer.Option(help="Only the questions of this split.")]
@@ -23,6 +36,31 @@ Column = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first N main questions.")]
 Seed = Annotated[int, typer.Option(help="The one seed.")]
+
+
+def which_model(argument: str | None, option: str | None) -> str:
+    """Return the model that was given as argument, as option, as both alike, or not at all."""
+    if argument is not None and option is not None and argument != option:
+        raise InputError(f"Two models are given, '{argument}' and --model '{option}'. Leave one out.")
+    return argument or option or DEFAULT_MODEL
+
+
+def load(model: str, dtype: str, device: str | None, revision: str | None, trust_remote_code: bool) -> "HeadModel":
+    """Load a model by the options that all commands have, and say so."""
+    from headatlas.models.load import load_model
+
+    say(f"Loading {model} …")
+    loaded = load_model(model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code)
+    say(repr(loaded))
+    return loaded
+
+
+def say_slower(model: "HeadModel") -> None:
+    """Say what of this model runs slower, and why."""
+    if model.unpacked:
+        say(f"Prompts run one at a time, so everything takes longer: {model.unpacked}.")
+    if model.unsplit:
+        say(f"Answers run with their whole prompts, so methods that replace heads take longer: {model.unsplit}.")
 
 
 def check_methods(text: str) -> None:
