@@ -1,7 +1,7 @@
 """The atlas as a tree: what all methods share at its root, one child a method, a method's samples under it.
 
     atlas["ablation"]["importance"].sel(function="retrieval")      (layer, head)
-    atlas["ablation/samples"]["importance"]                        (sample, layer, head), with function, group, …
+    atlas["ablation/samples"]["importance"]                        (sample, layer, head), with sample_function, group, …
     atlas["answer_accuracy"]                                       (function,)
 
 1. `as_atlas` takes such a tree, or a flat Dataset with a dimension ``method`` (an atlas made by hand, or a file of
@@ -26,7 +26,8 @@ from headatlas.stats.sign import SIGNS, Sign
 
 SAMPLES = "samples"
 """Name of the node under a method that holds its samples."""
-ROOT_DIMS = ("method", "other_method")
+ROOT_LABELS = ("function", "item")
+"""Dimensions of the root whose names samples have as labels."""
 
 BEFORE = {
     "probe": ("absolute", "mean gradient x projection", "activations"),
@@ -209,6 +210,22 @@ def method_part(atlas: xr.DataTree, method: str) -> xr.Dataset:
         root = root.isel(method=there.index(method)) if method in there else root.drop_dims("method")
     own = atlas[method].to_dataset().drop_vars("method", errors="ignore")
     return xr.merge([own, root.drop_vars("method", errors="ignore")], combine_attrs="drop").assign_attrs(root.attrs)
+
+
+def as_samples(samples: xr.Dataset) -> xr.Dataset:
+    """Return a method's samples as their node holds them: labels that the root's dimensions are named like get another
+    name there (``sample_function``, ``sample_item``), since a node can't have two things of one name.
+    """
+    return samples.rename({name: f"sample_{name}" for name in ROOT_LABELS if name in samples.coords})
+
+
+def samples_of(atlas: xr.DataTree, method: str) -> xr.Dataset:
+    """Return a method's samples as the method gave them, for `stats.reduce` or whatever else is made of them."""
+    pick_methods(atlas, method)
+    if SAMPLES not in atlas[method].children:
+        raise InputError(f"This atlas holds no samples of '{method}': it was made by an earlier headatlas, or by hand.")
+    found = atlas[method].children[SAMPLES].to_dataset(inherit=False)
+    return found.rename({f"sample_{name}": name for name in ROOT_LABELS if f"sample_{name}" in found.coords})
 
 
 def described(part: xr.Dataset, more: Iterable[tuple[str, str]] = ()) -> xr.Dataset:
