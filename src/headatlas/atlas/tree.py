@@ -98,6 +98,8 @@ def _check_flat(atlas: xr.Dataset, where: str) -> xr.Dataset:
     for name, variable in SCHEMA.items():
         own = ("method",) if variable.where == "method" else ()
         expected = (*own, *variable.dims)
+        if "one_method" in expected and name in atlas and "one_method" not in atlas[name].dims:  # before schema 3
+            expected = tuple("method" if dim == "one_method" else dim for dim in expected)
         if name in atlas and set(atlas[name].dims) != set(expected):
             raise AtlasError(
                 f"{where}: '{name}' has dimensions {atlas[name].dims}, expected {expected}. "
@@ -141,11 +143,13 @@ def _from_flat(flat: xr.Dataset, where: str) -> xr.DataTree:
     _unique(flat, where)
     names = [str(m) for m in flat["method"].values]
     own = [n for n in flat.data_vars if "method" in flat[n].dims and "other_method" not in flat[n].dims]
-    root = flat.drop_vars([*own, *([] if "other_method" in flat.dims else ["method"])])
+    root = flat.drop_vars(own)
+    old = any("method" in root[n].dims for n in root.data_vars)  # agreement, as it was named before schema 3
+    root = root.rename(method="one_method") if old else root.drop_vars("method")
     notes, parameters = (provenance(flat, name) or {} for name in ("notes", "parameters"))
     nodes: dict[str, xr.Dataset] = {"/": root}
     for at, name in enumerate(names):
-        part = flat[own].isel(method=at).drop_vars(["method", "other_method"], errors="ignore")
+        part = flat[own].isel(method=at).drop_vars(["method", "one_method", "other_method"], errors="ignore")
         # nothing but NaN: another method's
         empty = [n for n in part.data_vars if part[n].dtype.kind == "f" and part[n].size and part[n].isnull().all()]
         part = part.drop_vars(empty)
@@ -205,11 +209,11 @@ def method_part(atlas: xr.DataTree, method: str) -> xr.Dataset:
     Attributes are the root's; the method's own are in ``atlas[method].attrs``.
     """
     root = atlas.to_dataset(inherit=False)
-    if "method" in root.dims:
-        there = [str(m) for m in root["method"].values]
-        root = root.isel(method=there.index(method)) if method in there else root.drop_dims("method")
-    own = atlas[method].to_dataset().drop_vars("method", errors="ignore")
-    return xr.merge([own, root.drop_vars("method", errors="ignore")], combine_attrs="drop").assign_attrs(root.attrs)
+    if "one_method" in root.dims:
+        there = [str(m) for m in root["one_method"].values]
+        root = root.isel(one_method=there.index(method)) if method in there else root.drop_dims("one_method")
+    own = atlas[method].to_dataset().drop_vars("one_method", errors="ignore")
+    return xr.merge([own, root.drop_vars("one_method", errors="ignore")], combine_attrs="drop").assign_attrs(root.attrs)
 
 
 def as_samples(samples: xr.Dataset) -> xr.Dataset:
