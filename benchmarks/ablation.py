@@ -22,7 +22,7 @@ import torch
 import headatlas as ha
 from _line import COGQA, line
 from _steps import single_steps
-from headatlas.models.gradient import attribute
+from headatlas.models.gradient import estimate
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import MAX_TOKENS, sweep
 from headatlas.models.tree import pack as tree_of
@@ -53,7 +53,7 @@ def attribution(model: HeadModel, packs: Packs) -> float:
     nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
     start = time.perf_counter()
     for pack in packs:
-        attribute(model, pack, nothing)
+        estimate(model, pack, nothing)
     return time.perf_counter() - start
 
 

@@ -105,7 +105,7 @@ def test_what_is_added_is_measured_kept_and_resumed(added, folder: Path, tmp_pat
     assert (own["importance"] > 0).all()
     one, other = (atlas[f"{name}/samples"]["importance"] for name in atlas.children)
     np.testing.assert_allclose(other, one**2, rtol=1e-5)
-    assert one.coords["function"].values.tolist() == ["retrieval", "inference"] * 8
+    assert one.coords["sample_function"].values.tolist() == ["retrieval", "inference"] * 8
     assert "capitals" in atlas["control"].values
     assert "the answer's capitals" in ha.describe(atlas).to_markdown()
     again = ha.load_atlas(ha.save_atlas(atlas, tmp_path / "atlas.nc"))

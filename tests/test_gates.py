@@ -12,7 +12,7 @@ from headatlas.atlas.variables import HEADS
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
-from headatlas.models.gradient import answers_of, attribute
+from headatlas.models.gradient import answers_of, estimate
 from headatlas.run.jobs import Run, measured, seed_of
 from headatlas.run.pipeline import _part
 from tests.oracle import logprob
@@ -60,7 +60,7 @@ def test_the_gate_gradient_is_the_slope_at_one(name):
     prompts = random_prompts(3)
     found = GateGradient().rows(model, prompts, nothing(model), seed=0)
     zero = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
-    np.testing.assert_allclose(found[..., 0], attribute(model, prompts, zero).effect, rtol=1e-6)
+    np.testing.assert_allclose(found[..., 0], estimate(model, prompts, zero).effect, rtol=1e-6)
     np.testing.assert_array_equal(found[..., 1], np.abs(found[..., 0]))
     for i, prompt in enumerate(prompts):
         gates = torch.ones(model.n_layers, model.n_heads, dtype=DOUBLE, requires_grad=True)

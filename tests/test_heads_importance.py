@@ -181,8 +181,8 @@ def test_default_sign_is_the_methods_own() -> None:
     for name in methods:
         figure = heads_importance(pure_noise(signed=True).assign_coords(method=[name]))
         diverging = panels(figure)[0].images[0].get_cmap().name == "RdBu_r"
-        assert diverging == (methods.get(name).default_sign == "signed")
-        assert methods.get(name).label.split()[0] in caption(figure)
+        assert diverging == (methods.get(name)().default_sign == "signed")
+        assert methods.get(name)().label.split()[0] in caption(figure)
     kept = pure_noise(signed=True).assign_attrs(default_sign='{"planted": "absolute"}')
     assert panels(heads_importance(kept))[0].images[0].get_cmap().name == "viridis"
 
@@ -352,7 +352,7 @@ def test_no_atlas_is_refused() -> None:
 
 
 def test_figure_is_registered_and_import_is_light() -> None:
-    assert figures.get("heads_importance") is heads_importance
+    assert figures.get("heads_importance").draw is heads_importance
     code = "import sys, headatlas.figures, headatlas.findings; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -58,9 +58,9 @@ def test_the_parts_are_said_with_their_numbers(atlas):
 def test_agreement_is_rank_correlation_of_signed_values_and_top_heads_by_each_methods_own_order(atlas):
     flat = atlas["importance"].values.reshape(2, 3, -1)
     expected = spearman(flat[0], flat[1])  # absolute values of noise agree wherever heads differ in how noisy they are
-    np.testing.assert_allclose(atlas["agreement"].sel({"method": "ablation", "other_method": "probe"}), expected)
+    np.testing.assert_allclose(atlas["agreement"].sel({"one_method": "ablation", "other_method": "probe"}), expected)
     top = [set(np.argsort(-v)[:4]) for v in (flat[0, 0], np.abs(flat[1, 0]))]
-    shared = float(atlas["agreement_top"].sel({"method": "probe", "other_method": "ablation"})[0])
+    shared = float(atlas["agreement_top"].sel({"one_method": "probe", "other_method": "ablation"})[0])
     assert shared == len(top[0] & top[1]) / 4
     text = describe(atlas).get("agreement").statement
     assert f"with probe the mean Spearman correlation over heads is {expected.mean():.2f}" in text
@@ -114,8 +114,8 @@ def test_the_parts_caption_says_what_they_rest_on(atlas):
 def test_the_agreement_is_drawn(atlas):
     figure = figures.get("method_agreement")(atlas)
     drawn = figure.axes[0].images[0].get_array()
-    mean = float(atlas["agreement"].sel({"method": "ablation", "other_method": "probe"}).mean())
+    mean = float(atlas["agreement"].sel({"one_method": "ablation", "other_method": "probe"}).mean())
     assert drawn[0, 1] == pytest.approx(mean) and np.ma.is_masked(np.ma.masked_invalid(drawn)[0, 0])
     assert any(t.get_text().startswith(f"{mean:.2f}\n") for t in figure.axes[0].texts)
     with pytest.raises(InputError, match=r"this atlas has one. Map with --method probe,ablation"):
-        figures.get("method_agreement")(atlas.isel(method=[0]))
+        figures.get("method_agreement")(atlas.isel(method=[0], one_method=[0], other_method=[0]))

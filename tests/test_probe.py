@@ -74,6 +74,7 @@ def test_shuffled_labels_are_not_called(method):
     assert np.mean(called) <= 0.05
 
 
+@pytest.mark.slower
 def test_the_probes_null_is_treated_as_the_probe_is():
     """As many refits, the same schedule and split: under noise a head in twenty has p below 0.05."""
     method, below = Probe(refits=2, null_refits=3, batch_size=16, epochs=6, learning_rate=2e-3), []

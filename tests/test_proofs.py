@@ -9,7 +9,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from headatlas.errors import ModelError
 from headatlas.models.architectures import Architecture, architectures, exact_when_packed
 from headatlas.models.direct import contributions
-from headatlas.models.gradient import attribute
+from headatlas.models.gradient import estimate
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import sweep
 from tests.oracle import logprob
@@ -43,7 +43,7 @@ def assert_equals_stock_passes(model):
     prompts = prompts_with_foils()
     replacement = random_replacement(model, prompts=len(prompts))
     swept = sweep(model, prompts, replacement)
-    attributed = attribute(model, prompts, replacement)
+    attributed = estimate(model, prompts, replacement)
     for i in (0, 3):
         base, effect = twin(model, prompts[i], replacement[:, i])
         np.testing.assert_allclose(swept.base[i], base, atol=1e-9)

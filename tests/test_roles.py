@@ -239,7 +239,7 @@ def test_the_command_prints_json(short, tmp_path, capsys):
 
 def test_the_figure_draws_every_role(planted):
     _, found = planted
-    assert figures.get("roles") is roles
+    assert figures.get("roles").draw is roles
     figure = roles(found)
     panels = [a for a in figure.axes if a.images]
     assert len(panels) == len(ROLES)

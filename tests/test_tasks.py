@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import headatlas as ha
+from headatlas import stats
+from headatlas.atlas import samples_of
 from headatlas.errors import QuestionError
 from tests.saved import save_tiny
 
@@ -65,11 +67,14 @@ def test_tasks_are_the_unit_of_every_method(file: Path, tmp_path: Path):
     atlas = ha.measure(model, ha.load_questions(file), methods=methods)
     for name in ("probe", "linear_probe", "ablation"):
         assert (atlas[name]["n_units"] == 3).all(), name
-    samples = atlas["ablation/samples"].to_dataset()
+    samples = samples_of(atlas, "ablation")
     own = samples["importance"].values[samples["function"].values == "inference"]
     task = samples["task"].values[samples["function"].values == "inference"]
     by_task = np.mean([own[task == t].mean(0) for t in np.unique(task)], axis=0)
     np.testing.assert_allclose(atlas["ablation"]["importance"].sel(function="inference"), by_task, rtol=1e-5, atol=1e-9)
+    again = stats.reduce(samples, FUNCTIONS, sign="signed", seed=0)  # anyone can reduce them again
+    np.testing.assert_array_equal(again["ci_low"], atlas["ablation"]["ci_low"])
+    np.testing.assert_array_equal(again["q_value"], atlas["ablation"]["q_value"])
     assert atlas["item_task"].values.tolist() == [row["task"] for row in rows()]
     text = ha.describe(atlas).get("items", method="ablation").statement
     assert "Intervals and tests rest on 3 tasks a function: items of one task are not independent." in text

@@ -165,8 +165,8 @@ class Asking:
     """
 
     template: str = "short"
-    tokens: TokenChoice = "all"
-    answers: AnswersFrom = "reference"
+    tokens: str = "all"
+    answers: str = "reference"
     chat: bool | None = None
 
     def __post_init__(self) -> None:
@@ -187,7 +187,7 @@ def build_prompts(
     tokenizer: Any,
     *,
     template: str = "short",
-    tokens: TokenChoice = "all",
+    tokens: str = "all",
     chat: bool | None = None,
     context: int | None = None,
 ) -> list[Prompt]:
@@ -275,7 +275,7 @@ def same_answer(a: str, b: str) -> bool:
     return _plain(a) == _plain(b)
 
 
-def with_answer(prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: TokenChoice) -> Prompt:
+def with_answer(prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: str) -> Prompt:
     """Return `prompt` with the token ids `answer` as the model's own answer, whose z is to be pooled."""
     answer = np.asarray(answer, dtype=np.int64)
     kept = _choose(answer, tokens, tokenizer)
@@ -363,7 +363,7 @@ def _prompt(
     step: Step,
     prefix: Int[np.ndarray, " length"],
     answer: Int[np.ndarray, " answer"],
-    tokens: TokenChoice,
+    tokens: str,
     tokenizer: Any,
 ) -> Prompt:
     kept = _choose(answer, tokens, tokenizer)
@@ -390,7 +390,7 @@ def _check_length(prompt: Prompt, context: int | None) -> None:
         )
 
 
-def _choose(answer: Int[np.ndarray, " answer"], tokens: TokenChoice, tokenizer: Any) -> Int[np.ndarray, " kept"]:
+def _choose(answer: Int[np.ndarray, " answer"], tokens: str, tokenizer: Any) -> Int[np.ndarray, " kept"]:
     """Return the indices into `answer` that count; never empty."""
     everything = np.arange(len(answer))
     if tokens == "first":

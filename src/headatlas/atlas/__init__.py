@@ -9,5 +9,6 @@ from headatlas.atlas.tree import method_part as method_part
 from headatlas.atlas.tree import methods_of as methods_of
 from headatlas.atlas.tree import pick_methods as pick_methods
 from headatlas.atlas.tree import provenance as provenance
+from headatlas.atlas.tree import samples_of as samples_of
 from headatlas.atlas.tree import unable_functions as unable_functions
 from headatlas.atlas.variables import CHANCE as CHANCE

@@ -30,6 +30,8 @@ from headatlas.stats.sign import SIGNS, Sign, mass, ranked
 
 DRAWS = 500
 """Permutations a test: p-values no finer than 0.002, enough to compare with 0.025."""
+TOGETHER = 50
+"""Draws that are compared at once: bounds memory."""
 ALPHA = 0.05
 MIN_GAP = 0.2
 """A map stands apart only if the others agree with each other by this much correlation more than with it."""
@@ -342,11 +344,9 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
     passed = np.zeros(n, bool)
     for name, matrix in matrices.items():
         rest, gap = _rest_and_gap(matrix)
-        drawn = np.empty(DRAWS)
-        for i in range(DRAWS):
-            mixed = rng.permuted(data[name], axis=0)
-            rows = mixed if name == "by_head" else mixed.reshape(share.shape).sum(axis=2)
-            drawn[i] = _rest_and_gap(_correlate(rows))[1].max()
+        drawn = np.concatenate(
+            [_largest_gaps(rng, data[name], share.shape, by_layer=name == "by_layer") for _ in range(DRAWS // TOGETHER)]
+        )
         gaps[name] = gap
         p[name] = (1 + (drawn[:, None] >= gap - 1e-9).sum(axis=0)) / (1 + DRAWS)
         if name == "by_head" and reliability is not None and (reliability > 0.1).all():
@@ -370,6 +370,15 @@ def contrast(maps: Maps, *, reliability: np.ndarray | None = None, seed: int = 0
         apart=tuple(int(i) for i in apart),
         unproven=unproven,
     )
+
+
+def _largest_gaps(
+    rng: np.random.Generator, data: Float[np.ndarray, "function unit"], shape: tuple[int, ...], *, by_layer: bool
+) -> Float[np.ndarray, " draw"]:
+    """Return the largest gap of each of `TOGETHER` draws, in which the functions' labels are shuffled at every head."""
+    mixed = np.stack([rng.permuted(data, axis=0) for _ in range(TOGETHER)])
+    rows = mixed.reshape(TOGETHER, *shape).sum(axis=3) if by_layer else mixed
+    return np.asarray(_rest_and_gap(_correlate(rows))[1].max(axis=-1))
 
 
 def _disattenuated(matrix: np.ndarray, reliability: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The atlas as a tree: what all methods share at its root, one child a method, a method's samples under it.
 
     atlas["ablation"]["importance"].sel(function="retrieval")      (layer, head)
-    atlas["ablation/samples"]["importance"]                        (sample, layer, head), with function, group, …
+    atlas["ablation/samples"]["importance"]                        (sample, layer, head), with sample_function, group, …
     atlas["answer_accuracy"]                                       (function,)
 
 1. `as_atlas` takes such a tree, or a flat Dataset with a dimension ``method`` (an atlas made by hand, or a file of
@@ -26,7 +26,8 @@ from headatlas.stats.sign import SIGNS, Sign
 
 SAMPLES = "samples"
 """Name of the node under a method that holds its samples."""
-ROOT_DIMS = ("method", "other_method")
+ROOT_LABELS = ("function", "item")
+"""Dimensions of the root whose names samples have as labels."""
 
 BEFORE = {
     "probe": ("absolute", "mean gradient x projection", "activations"),
@@ -97,6 +98,8 @@ def _check_flat(atlas: xr.Dataset, where: str) -> xr.Dataset:
     for name, variable in SCHEMA.items():
         own = ("method",) if variable.where == "method" else ()
         expected = (*own, *variable.dims)
+        if "one_method" in expected and name in atlas and "one_method" not in atlas[name].dims:  # before schema 3
+            expected = tuple("method" if dim == "one_method" else dim for dim in expected)
         if name in atlas and set(atlas[name].dims) != set(expected):
             raise AtlasError(
                 f"{where}: '{name}' has dimensions {atlas[name].dims}, expected {expected}. "
@@ -140,11 +143,13 @@ def _from_flat(flat: xr.Dataset, where: str) -> xr.DataTree:
     _unique(flat, where)
     names = [str(m) for m in flat["method"].values]
     own = [n for n in flat.data_vars if "method" in flat[n].dims and "other_method" not in flat[n].dims]
-    root = flat.drop_vars([*own, *([] if "other_method" in flat.dims else ["method"])])
+    root = flat.drop_vars(own)
+    old = any("method" in root[n].dims for n in root.data_vars)  # agreement, as it was named before schema 3
+    root = root.rename(method="one_method") if old else root.drop_vars("method")
     notes, parameters = (provenance(flat, name) or {} for name in ("notes", "parameters"))
     nodes: dict[str, xr.Dataset] = {"/": root}
     for at, name in enumerate(names):
-        part = flat[own].isel(method=at).drop_vars(["method", "other_method"], errors="ignore")
+        part = flat[own].isel(method=at).drop_vars(["method", "one_method", "other_method"], errors="ignore")
         # nothing but NaN: another method's
         empty = [n for n in part.data_vars if part[n].dtype.kind == "f" and part[n].size and part[n].isnull().all()]
         part = part.drop_vars(empty)
@@ -204,11 +209,27 @@ def method_part(atlas: xr.DataTree, method: str) -> xr.Dataset:
     Attributes are the root's; the method's own are in ``atlas[method].attrs``.
     """
     root = atlas.to_dataset(inherit=False)
-    if "method" in root.dims:
-        there = [str(m) for m in root["method"].values]
-        root = root.isel(method=there.index(method)) if method in there else root.drop_dims("method")
-    own = atlas[method].to_dataset().drop_vars("method", errors="ignore")
-    return xr.merge([own, root.drop_vars("method", errors="ignore")], combine_attrs="drop").assign_attrs(root.attrs)
+    if "one_method" in root.dims:
+        there = [str(m) for m in root["one_method"].values]
+        root = root.isel(one_method=there.index(method)) if method in there else root.drop_dims("one_method")
+    own = atlas[method].to_dataset().drop_vars("one_method", errors="ignore")
+    return xr.merge([own, root.drop_vars("one_method", errors="ignore")], combine_attrs="drop").assign_attrs(root.attrs)
+
+
+def as_samples(samples: xr.Dataset) -> xr.Dataset:
+    """Return a method's samples as their node holds them: labels that the root's dimensions are named like get another
+    name there (``sample_function``, ``sample_item``), since a node can't have two things of one name.
+    """
+    return samples.rename({name: f"sample_{name}" for name in ROOT_LABELS if name in samples.coords})
+
+
+def samples_of(atlas: xr.DataTree, method: str) -> xr.Dataset:
+    """Return a method's samples as the method gave them, for `stats.reduce` or whatever else is made of them."""
+    pick_methods(atlas, method)
+    if SAMPLES not in atlas[method].children:
+        raise InputError(f"This atlas holds no samples of '{method}': it was made by an earlier headatlas, or by hand.")
+    found = atlas[method].children[SAMPLES].to_dataset(inherit=False)
+    return found.rename({f"sample_{name}": name for name in ROOT_LABELS if f"sample_{name}" in found.coords})
 
 
 def described(part: xr.Dataset, more: Iterable[tuple[str, str]] = ()) -> xr.Dataset:

@@ -69,10 +69,10 @@ VARIABLES = (
     Variable("answer_exact", ("function",), "share of items whose whole reference answer is the model's own, greedy "
              "answer", where="atlas"),
     Variable("n_items", ("function",), "number of items", where="atlas"),
-    Variable("agreement", ("method", "other_method", "function"), "Spearman correlation of two methods' maps over "
+    Variable("agreement", ("one_method", "other_method", "function"), "Spearman correlation of two methods' maps over "
              "heads", where="atlas"),
-    Variable("agreement_top", ("method", "other_method", "function"), "share of their top heads that two methods have "
-             "in common", where="atlas"),
+    Variable("agreement_top", ("one_method", "other_method", "function"), "share of their top heads that two methods "
+             "have in common", where="atlas"),
     Variable("agreement_chance", (), "what two random rankings have of it", where="atlas"),
     Variable("item_logprob", ("item",), "mean log-probability of a token of the item's reference answer", "nat",
              where="atlas"),

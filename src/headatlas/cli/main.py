@@ -108,7 +108,7 @@ def map_(
 
     named = which_model(model, model_option)
     check_methods(method)
-    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)  # type: ignore[arg-type]
+    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)
     loaded = load_questions(questions, limit=limit, split=split, columns=read_columns(column))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():

@@ -130,7 +130,7 @@ def show_questions(
     from headatlas.prompts import Asking, build_prompts
     from headatlas.questions.loading import load_questions
 
-    asking = Asking(template=template, tokens=tokens)  # type: ignore[arg-type]
+    asking = Asking(template=template, tokens=tokens)
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
     tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)

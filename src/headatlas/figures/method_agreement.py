@@ -26,14 +26,14 @@ def method_agreement(atlas: xr.DataTree | xr.Dataset) -> "Figure":
         The atlas has one method only, or no ``agreement``.
     """
     root = as_atlas(atlas).to_dataset()
-    if "agreement" not in root or root.sizes["method"] < 2:
+    if "agreement" not in root or root.sizes["one_method"] < 2:
         raise InputError("Agreement is between methods, and this atlas has one. Map with --method probe,ablation.")
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    methods = [str(m) for m in root["method"].values]
-    table = root["agreement"].transpose("method", "other_method", "function").values
-    top = root["agreement_top"].transpose("method", "other_method", "function").mean("function").values
+    methods = [str(m) for m in root["one_method"].values]
+    table = root["agreement"].transpose("one_method", "other_method", "function").values
+    top = root["agreement_top"].transpose("one_method", "other_method", "function").mean("function").values
     mean = np.nanmean(table, axis=2)
     size = 1.1 * len(methods)
     with mpl.rc_context(STYLE):

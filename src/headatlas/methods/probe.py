@@ -341,10 +341,8 @@ class Probe(Method):
         """Return one refit a labelling; ``seeds`` (refit, 2) deal its folds and start its probes."""
         # Folds spread the labels that are learned, shuffled ones as well as true ones.
         functions = np.array([f for f in activations.functions if f in set(activations.function.tolist())])
-        folds = [
-            grouped_folds(functions[label], activations.group, folds=self.folds, seed=int(deal))
-            for label, (deal, _) in zip(labels, seeds, strict=True)
-        ]
+        deals = seeds[:, 0].tolist()
+        folds = [self._folds(functions[y], activations, deal) for y, deal in zip(labels, deals, strict=True)]
         tasks = [
             (at, number)
             for at, fold in enumerate(folds)
@@ -369,6 +367,15 @@ class Probe(Method):
             rows, importance, probability = (np.concatenate([part[k] for part in own]) for k in range(3))
             result.append(_Refit(rows, importance, probability, [part[3] for part in own]))
         return result
+
+    def _folds(self, function: np.ndarray, activations: Activations, seed: int) -> np.ndarray:
+        """Return folds that spread `function`; where shuffled labels fall into too few main questions for that (sets of
+        a few questions only), folds that spread the true ones.
+        """
+        try:
+            return grouped_folds(function, activations.group, folds=self.folds, seed=seed)
+        except InputError:
+            return grouped_folds(activations.function, activations.group, folds=self.folds, seed=seed)
 
     def _fit(
         self, activations: Activations, label: np.ndarray, train: np.ndarray, plan: _Plan, seed: int

@@ -25,7 +25,7 @@ import xarray as xr
 import headatlas.methods  # noqa: F401  (registers the methods)
 from headatlas import stats
 from headatlas.atlas import CHANCE, check_atlas, described
-from headatlas.atlas.tree import SAMPLES
+from headatlas.atlas.tree import SAMPLES, as_samples
 from headatlas.atlas.variables import ABLATES, HEADS, INTERVAL, KIND, LABEL, LABELS, SIGN
 from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError
@@ -33,7 +33,7 @@ from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
 from headatlas.methods.settings import named, parse_methods
 from headatlas.models.head_model import HeadModel
-from headatlas.prompts import AnswersFrom, Asking, Prompt, TokenChoice, build_prompts, digest_of
+from headatlas.prompts import Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
 from headatlas.run.jobs import Capture, Report, Run, capture, labels, measured
@@ -48,8 +48,8 @@ def measure(
     *,
     methods: str | Method | Sequence[str | Method] = METHODS,
     template: str = "short",
-    tokens: TokenChoice = "all",
-    answers: AnswersFrom = "reference",
+    tokens: str = "all",
+    answers: str = "reference",
     chat: bool | None = None,
     seed: int = 0,
     store: str | Path | None = None,
@@ -174,7 +174,7 @@ def execute(
     for name, method in planned.methods.items():
         samples = measured(model, method, prompts, captured.activations, run, name=name)
         nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed)
-        nodes[f"/{name}/{SAMPLES}"] = described(samples.drop_attrs(deep=False))
+        nodes[f"/{name}/{SAMPLES}"] = described(as_samples(samples.drop_attrs(deep=False)))
     maps = {name: nodes[f"/{name}"]["importance"] for name in planned.methods}
     root = root.merge(stats.agreement(maps, {n: m.default_sign for n, m in planned.methods.items()}), join="exact")
     root = root.assign_coords(layer=np.arange(model.n_layers), head=np.arange(model.n_heads))

@@ -25,7 +25,7 @@ def agreement(importance: Mapping[str, xr.DataArray], signs: Mapping[str, Sign])
     Returns
     -------
     xarray.Dataset
-        ``agreement(method, other_method, function)``, the Spearman correlation over heads of the signed values (NaN
+        ``agreement(one_method, other_method, function)``, the Spearman correlation over heads of the signed values (NaN
         for a constant map); ``agreement_top``, the share of the top tenth of the heads, ranked by each method's own
         sign, that the two have in common; and ``agreement_chance``, what two random rankings have in common. Heads
         that are noisy rank high by absolute value under any method: two such methods share top heads for that alone.
@@ -39,12 +39,12 @@ def agreement(importance: Mapping[str, xr.DataArray], signs: Mapping[str, Sign])
     top = np.zeros(order.shape, bool)
     np.put_along_axis(top, np.argsort(-order, axis=-1, kind="stable")[..., :k], True, axis=-1)
     shared = np.einsum("mfu,nfu->mnf", top.astype(np.float64), top.astype(np.float64)) / k
-    dims = ("method", "other_method", "function")
+    dims = ("one_method", "other_method", "function")  # not "method", an argument of xarray's sel
     return xr.Dataset(
         {
             "agreement": (dims, spearman(*np.broadcast_arrays(flat[:, None], flat[None]))),
             "agreement_top": (dims, shared),
             "agreement_chance": ((), k / flat.shape[-1]),
         },
-        coords={"method": names, "other_method": names},
+        coords={"one_method": names, "other_method": names},
     )

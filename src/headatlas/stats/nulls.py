@@ -111,7 +111,7 @@ def exchange_p(
         return beyond / len(chosen)
     p = (1 + beyond) / (1 + len(chosen))
     for heads in _some(np.flatnonzero((beyond < RARE) & (total > 0))):
-        p[heads] = tail_p(np.abs(_welch(centred[:, heads], chosen)), total[heads])
+        p[heads] = np.minimum(p[heads], tail_p(np.abs(_welch(centred[:, heads], chosen)), total[heads]))
     return np.clip(p, 1 / comb(n, k), 1.0)
 
 
