@@ -55,6 +55,7 @@ def main() -> None:
         line("map_builtin_peak_gb", full, at_most=2.5)
         again, _ = run(["map", "--out", f"{folder}/both"])
         line("map_again_seconds", again)
+        line("findings_seconds", min(run(["findings", f"{folder}/both"])[0] for _ in range(3)), at_most=1)
 
 
 if __name__ == "__main__":
