@@ -9,6 +9,8 @@ Names are loaded on first use, so that ``import headatlas`` costs next to nothin
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headatlas._lazy import from_homes
+
 if TYPE_CHECKING:
     from headatlas import figures as figures
     from headatlas import methods as methods
@@ -41,12 +43,11 @@ _MODULES = ("figures", "methods", "roles")
 __all__ = sorted({*_HOMES, *_MODULES} - {"heads_importance", "save_atlas"})  # those two are reached all the same
 
 
+_home = from_homes("headatlas", _HOMES)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"headatlas.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'headatlas' has no attribute '{name}'. It has: {', '.join(__all__)}")
-    return getattr(import_module(f"headatlas.{_HOMES[name]}"), name)
+    return import_module(f"headatlas.{name}") if name in _MODULES else _home(name)
 
 
 def __dir__() -> list[str]:

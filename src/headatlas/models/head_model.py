@@ -78,6 +78,25 @@ class HeadModel(Access):
         return {"prompts": prompts, "answers": answers}
 
     @property
+    def facts(self) -> dict[str, Any]:
+        """What a record of a run says of the model, JSON-serialisable."""
+        apart = f"one prompt at a time: {self.unpacked}"
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "weights": self.digest,
+            "architecture": self.model.config.model_type,
+            "layers": self.n_layers,
+            "heads": self.n_heads,
+            "kv_heads": self.n_kv_heads,
+            "head_dim": self.head_dim,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+            "packing": "token trees" if self.unpacked is None else apart,
+            "answers": "apart from their prompts" if self.unsplit is None else f"whole prompts: {self.unsplit}",
+        }
+
+    @property
     def digest(self) -> str:
         """A sha256 over every weight's name, shape and dtype and up to 65,536 evenly spaced values of each."""
         if not hasattr(self, "_digest"):

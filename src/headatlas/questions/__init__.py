@@ -1,7 +1,8 @@
 """Questions: their functions, schema, readers, loading and checks. Names are loaded on first use."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headatlas._lazy import from_homes
 
 if TYPE_CHECKING:
     from headatlas.questions.functions import FUNCTIONS as FUNCTIONS
@@ -56,8 +57,4 @@ _HOMES = {
     "usable": "loading",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'headatlas.questions' has no attribute '{name}'. It has: {', '.join(_HOMES)}")
-    return getattr(import_module(f"headatlas.questions.{_HOMES[name]}"), name)
+__getattr__ = from_homes("headatlas.questions", _HOMES)

@@ -378,17 +378,7 @@ def _provenance(
 ) -> dict[str, str | int]:
     packages = ("headatlas", "torch", "transformers", "numpy", "xarray")
     values: dict[str, Any] = {
-        "model": {
-            "name": model.name,
-            "revision": model.revision,
-            "weights": model.digest,
-            "architecture": model.model.config.model_type,
-            "layers": model.n_layers,
-            "heads": model.n_heads,
-            "kv_heads": model.n_kv_heads,
-            "dtype": str(model.dtype).removeprefix("torch."),
-            "device": str(model.device),
-        },
+        "model": model.facts,
         "questions": {"name": questions.name, "digest": questions.digest},
         "parameters": parameters,
         "seed": seed,

@@ -302,19 +302,7 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
     key, questions = planned.capture_key, planned.questions
     packages = ("headatlas", "torch", "transformers", "numpy", "scipy", "scikit-learn", "xarray", "zarr")
     values: dict[str, Any] = {
-        "model": {
-            "name": model.name,
-            "revision": model.revision,
-            "weights": model.digest,
-            "architecture": model.model.config.model_type,
-            "layers": model.n_layers,
-            "heads": model.n_heads,
-            "kv_heads": model.n_kv_heads,
-            "head_dim": model.head_dim,
-            "dtype": key["dtype"],
-            "device": str(model.device),
-            "packing": "token trees" if model.unpacked is None else f"one prompt at a time: {model.unpacked}",
-        },
+        "model": model.facts,
         "questions": {
             "name": questions.name,
             "digest": questions.digest,

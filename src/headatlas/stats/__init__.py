@@ -3,8 +3,9 @@
 Names are loaded on first use: whoever only reads an atlas needs `stats.sign`, not scipy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from headatlas._lazy import from_homes
 
 if TYPE_CHECKING:
     from headatlas.stats.between_methods import agreement as agreement
@@ -40,8 +41,4 @@ _HOMES = {
     "units_of": "table",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'headatlas.stats' has no attribute '{name}'. It has: {', '.join(_HOMES)}")
-    return getattr(import_module(f"headatlas.stats.{_HOMES[name]}"), name)
+__getattr__ = from_homes("headatlas.stats", _HOMES)
