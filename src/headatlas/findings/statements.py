@@ -187,7 +187,8 @@ def _function_statement(view: View, i: int, n: Mapping[str, Any]) -> str:
         f"half of the mass lies in {n['heads_for_half']} of {n['n_heads']} heads."
     )
     if n["significant"] is not None:
-        text += f" {n['significant']} heads have q below 0.05"
+        one = n["significant"] == 1
+        text += f" {n['significant']} {'head has' if one else 'heads have'} q below 0.05"
         text += "." if n["significant"] else ": chance alone can give this map."
     return text
 
