@@ -99,8 +99,6 @@ LABELS = {
 SIGN, LABEL, KIND, ABLATES, INTERVAL = "sign", "label", "kind", "ablates", "interval"
 """Attributes of a method's part: how its values are read, what one unit of importance is, what the method reads
 ("activations" or "model"), whether it replaces heads' z (1 or 0), and what its intervals rest on."""
-PROVENANCE = ("model", "questions", "template", "methods", "parameters", "seed", "versions", "created")
-"""Attributes of every measured atlas, one JSON string per structured value."""
 
 
 def about(name: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ from scipy.stats import rankdata
 from headatlas.errors import InputError
 from headatlas.stats.correlation import spearman, standard_ranks, stepped_up
 from headatlas.stats.nulls import adjusted, pooled_p, sign_flip_p
-from headatlas.stats.resampling import CHUNK, bootstrap, drawn_interval, own_halves, percentiles
+from headatlas.stats.resampling import CHUNK, bootstrap, drawn_interval, halves, percentiles
 from headatlas.stats.sign import Sign, mass, ranked
 from headatlas.stats.table import Table, task_of, units_of
 
@@ -200,7 +200,7 @@ def _reliability(table: Table, draw: np.random.Generator) -> Float[np.ndarray, "
     for at in range(len(table.cells)):
         if len(table.own(at)) < 2:
             continue
-        units, refits = own_halves(table, at, draw)
+        units, refits = halves(table, draw, strata=[table.own(at)])
         one, other = (table.map(at, units[k], refits[k]) for k in (0, 1))
         halves_agree = spearman(one, other)
         half = float(np.nanmean(halves_agree)) if np.isfinite(halves_agree).any() else np.nan

@@ -11,7 +11,7 @@
    one (Clopper & Pearson 1934) of as many independent answers as there are units.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -88,15 +88,19 @@ def percentiles(
 
 
 def halves(
-    table: Table, draw: np.random.Generator, *, rows: int = HALVINGS
+    table: Table,
+    draw: np.random.Generator,
+    *,
+    strata: Sequence[np.ndarray] | None = None,
+    rows: int = HALVINGS,
 ) -> tuple[Float[np.ndarray, "side halving unit"], Float[np.ndarray, "side halving refit"]]:
     """Return weights of two random halves of the units, stratum by stratum, and of the refits (one refit: in both).
 
-    Every function has units on both sides as far as it has two.
+    `strata` are the table's, or the units of one function (`Table.own`), which then has units on both sides.
     """
     units = np.zeros((2, rows, table.n_units))
     refits = np.ones((2, rows, table.n_refits))
-    strata = table.strata()
+    strata = table.strata() if strata is None else strata
     for row in range(rows):
         for stratum in strata:
             order = stratum[draw.permutation(len(stratum))]
@@ -105,26 +109,6 @@ def halves(
         if table.n_refits > 1:
             refits[0, row] = 0
             refits[0, row, draw.permutation(table.n_refits)[: table.n_refits // 2]] = 1
-            refits[1, row] = 1 - refits[0, row]
-    return units, refits
-
-
-def own_halves(
-    table: Table, at: int, draw: np.random.Generator, *, rows: int = HALVINGS
-) -> tuple[Float[np.ndarray, "side halving unit"], Float[np.ndarray, "side halving refit"]]:
-    """Return weights of two random halves of one function's own units, and of the refits (one refit: in both)."""
-    own = table.own(at)
-    units = np.zeros((2, rows, table.n_units))
-    refits = np.ones((2, rows, table.n_refits))
-    for row in range(rows):
-        first = draw.permutation(own)[: len(own) // 2]
-        units[0, row, own] = 1
-        units[0, row, first] = 0
-        units[1, row, first] = 1
-        if table.n_refits > 1:
-            some = draw.permutation(table.n_refits)[: table.n_refits // 2]
-            refits[0, row] = 1
-            refits[0, row, some] = 0
             refits[1, row] = 1 - refits[0, row]
     return units, refits
 
