@@ -99,7 +99,7 @@ def test_integrated_gradients_sum_to_the_effect_of_the_layer(name, monkeypatch):
     assert errors[1] < errors[0] / 4 or name == "opt"  # a sixteenth, in the end; OPT's ReLU has kinks
 
 
-@pytest.mark.parametrize("name", ["llama", "falcon"])
+@pytest.mark.parametrize("name", ["llama", "gpt_oss", "falcon"])
 def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name):
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(3)
@@ -125,7 +125,7 @@ def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name)
     np.testing.assert_allclose(found.effect[k, layer], expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "falcon"])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "falcon"])
 @pytest.mark.parametrize("steps", [0, 2])
 def test_does_not_depend_on_order_or_packing(name, steps):
     model = tiny(name, dtype=DOUBLE)

@@ -34,7 +34,7 @@ def stock_margin(model, prompt, edits):
     return float(logits[target] - torch.cat([logits[:target], logits[target + 1 :]]).max())
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+@pytest.mark.parametrize("name", ["llama", "gpt_oss", "falcon"])
 def test_an_objective_from_outside_is_one_registration(name, margin):
     model, prompts = tiny(name, dtype=DOUBLE), prompts_with_foils()
     replacement = random_replacement(model, draws=1)

@@ -8,9 +8,11 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from headatlas.errors import ModelError
 from headatlas.models.architectures import Architecture, architectures, exact_when_packed
+from headatlas.models.block import Block
 from headatlas.models.direct import contributions
 from headatlas.models.gradient import estimate
 from headatlas.models.head_model import HeadModel
+from headatlas.models.patterns import Patterns
 from headatlas.models.sweep import sweep
 from tests.oracle import logprob
 from tests.test_sweep import prompts_with_foils, random_replacement, twin
@@ -52,14 +54,45 @@ def assert_equals_stock_passes(model):
         assert attributed.base[i] == pytest.approx(float(logprob(model, prompts[i])), abs=1e-9)
 
 
-def test_sinks_of_a_family_from_outside_are_noticed_and_its_prompts_run_whole(outside):
+@pytest.fixture
+def with_sinks(outside):
+    """Return a function that builds a model of a family from outside whose attention has learned sinks."""
+
     class Config(GptOssConfig):
         model_type = "outside"
 
     outside("outside", masks="by_layer_type")
-    model = built("gpt_oss", Config, GptOssForCausalLM, "outside")
+    return lambda: built("gpt_oss", Config, GptOssForCausalLM, "outside")
+
+
+def test_sinks_of_a_family_from_outside_join_its_answers_run_apart(with_sinks):
+    model = with_sinks()
+    assert model.unpacked is None and model.unsplit is None
+    assert_equals_stock_passes(model)
+
+
+def test_sinks_left_out_are_noticed(with_sinks, monkeypatch):
+    attend = Block._attend
+    monkeypatch.setattr(Block, "_attend", lambda *args, s_aux, **more: attend(*args, **more))
+    assert "run apart from their prompts differ by" in with_sinks().unsplit
+
+
+def test_sinks_that_depend_on_the_query_are_noticed_and_prompts_run_whole(with_sinks, monkeypatch):
+    """What the family hands to attention is not the whole of its sinks; the rest is in its eager attention only."""
+
+    def eager(module, query, key, value, attention_mask, scaling, **_):
+        group = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+        scores = query @ key.transpose(-1, -2) * scaling + attention_mask
+        sinks = (module.sinks[:, None] + query.mean(-1))[..., None]
+        weights = torch.softmax(torch.cat([scores, sinks], -1), -1)[..., :-1]
+        return (weights @ value).transpose(1, 2), weights
+
+    monkeypatch.setattr("transformers.models.gpt_oss.modeling_gpt_oss.eager_attention_forward", eager)
+    model = with_sinks()
     assert model.unpacked is None
     assert "run apart from their prompts differ by" in model.unsplit
+    assert "the logits differ" in Patterns(model).whole
     assert_equals_stock_passes(model)
 
 

@@ -75,7 +75,24 @@ def test_a_sweep_is_one_stock_pass_a_head(name, positions):
             assert np.abs(effect[..., 0]).max() > 1e-3, "something is at stake"
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2", "falcon"])
+@pytest.mark.parametrize("size", [-1000, 3, 1000])
+def test_learned_sinks_of_any_size_take_their_share(size):
+    """Sinks that take nothing, most, and all of a head's weights: no softmax overflows."""
+    model = tiny("gpt_oss", dtype=torch.float64)
+    for layer in model.layers:
+        layer.self_attn.sinks += size
+    assert HeadModel(model.model, model.tokenizer, "sinks").unsplit is None, "proved with these sinks"
+    prompts = prompts_with_foils()
+    replacement = random_replacement(model, prompts=len(prompts))
+    for positions in ("answer", "all"):
+        swept = sweep(model, prompts, replacement, positions=positions, max_tokens=200)
+        for i in (0, 3):
+            base, effect = twin(model, prompts[i], replacement[:, i], positions)
+            np.testing.assert_allclose(swept.base[i], base, atol=1e-9)
+            np.testing.assert_allclose(swept.effect[i], effect, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "gpt2", "falcon"])
 def test_nothing_depends_on_chunks_or_company(name):
     model = tiny(name, dtype=torch.float64)
     prompts = prompts_with_foils(6)
@@ -113,8 +130,9 @@ def test_the_model_is_left_as_it_was():
     assert not any(m._forward_pre_hooks for m in model.model.modules())
 
 
-def test_a_prompt_of_one_token():
-    model = tiny("llama", dtype=torch.float64)
+@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+def test_a_prompt_of_one_token(name):
+    model = tiny(name, dtype=torch.float64)
     prompt = replace(prompts_with_foils(1)[0], tokens=np.array([5, 6, 7, 8]), answer_start=1)
     replacement = random_replacement(model)
     swept = sweep(model, [prompt], replacement)

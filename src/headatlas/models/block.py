@@ -250,9 +250,13 @@ class Block:
         *,
         scaling: float | None = None,
         softcap: float | None = None,
+        s_aux: Float[Tensor, " head"] | None = None,
         **_: Any,
     ) -> tuple[Float[Tensor, "row token head head_dim"], None]:
-        """Attend part by part; the signature is that of transformers' attention functions."""
+        """Attend part by part; the signature is that of transformers' attention functions.
+
+        `s_aux` are the learned sinks.
+        """
         layer = module.layer_idx
         query = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
         window = self.model.window(layer)
@@ -266,6 +270,7 @@ class Block:
                 part,
                 softcap,
                 window,
+                s_aux,
             )
             for part in self._parts
         ]
@@ -328,10 +333,12 @@ def _attend_part(
     part: Segment,
     softcap: float | None,
     window: int | None,
+    sinks: Float[Tensor, " head"] | None,
 ) -> Float[Tensor, "row token head head_dim"]:
     """Attend to the prompt's nodes and to the part's own tokens, with one softmax over both.
 
-    The prompt's share is one product a KV head for all rows, so its keys are read once.
+    The prompt's share is one product a KV head for all rows, so its keys are read once. A head's learned sink is one
+    more score in its softmax, outside of caps and windows, and its share goes to no value.
     """
     rows, heads, tokens, dim = query.shape
     kv_heads = key.shape[1]
@@ -339,7 +346,9 @@ def _attend_part(
     inside = part.within if window is None else part.within & (part.distance_within < window)
     own = query.reshape(rows, kv_heads, group * tokens, dim) @ key.transpose(-1, -2)
     own = capped(own, softcap).unflatten(2, (group, tokens)).masked_fill(~inside, -torch.inf)
+    sink = None if sinks is None else wide(sinks).reshape(kv_heads, group, 1, 1)
     top = own.amax(-1, keepdim=True)
+    top = top if sink is None else torch.maximum(top, sink)
     if seen_key is None or seen_value is None:
         weight = torch.exp(own - top)
         total = weight.sum(-1, keepdim=True)
@@ -358,4 +367,5 @@ def _attend_part(
         total = weight.sum(-1, keepdim=True) + far_total
         far_mixed = (far.to(value.dtype) @ seen_value).unflatten(1, (rows, group, tokens)).transpose(0, 1)
         mixed = (weight.to(value.dtype).flatten(2, 3) @ value).unflatten(2, (group, tokens)) + far_mixed
+    total = total if sink is None else total + torch.exp(sink - top)
     return (mixed / total.to(mixed.dtype)).permute(0, 3, 1, 2, 4).reshape(rows, tokens, heads, dim)

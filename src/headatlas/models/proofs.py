@@ -5,8 +5,8 @@
 2. The logits made of hidden states are those of the model's own forward pass: else `ModelError`.
 3. A small pack of prompts gives what they give alone: else prompts run one at a time (`Access.unpacked` says why).
 4. Answers run apart from their prompts (`models.block`), as the model is and with a head ablated in the first and the
-   last layer, give the logits of stock passes: else prompts run whole (`Access.unsplit` says why). Attention with
-   learned sinks ends here, or with any other term that the block's own attention does not have.
+   last layer, give the logits of stock passes: else prompts run whole (`Access.unsplit` says why). Attention
+   with a term that the block's own does not have ends here; learned sinks that it is handed (`s_aux`) it has.
 
 All is proved on two texts of 8 tokens that branch, by one stock pass, one pack and one block, with sliding windows cut
 to 3 positions, so that they are crossed.
