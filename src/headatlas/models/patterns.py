@@ -46,8 +46,7 @@ class Chunk:
         How many keys back the layer sees, the query's own position included; None without a limit.
     weights
         Attention weights, float32 or float64; a head's sum over keys is 1, or less where the model lets a learned sink
-        take a share. Keys run from position 0 to the last
-        query's; those after a query or outside the window have 0.
+        take a share. Keys run from position 0 to the last query's; those after a query or outside the window have 0.
     """
 
     layer: int
@@ -239,9 +238,13 @@ class _Attention:
         *,
         scaling: float | None = None,
         softcap: float | None = None,
+        s_aux: Float[Tensor, " head"] | None = None,
         **_: Any,
     ) -> tuple[Float[Tensor, "row position head value_dim"], None]:
-        """Attend; the signature is that of transformers' attention functions, which pass no mask to this one."""
+        """Attend; the signature is that of transformers' attention functions, which pass no mask to this one.
+
+        `s_aux` are the learned sinks.
+        """
         rows, heads, n, dim = query.shape
         window = self.model.window(module.layer_idx)
         query = query * (dim**-0.5 if scaling is None else scaling)
@@ -251,7 +254,7 @@ class _Attention:
             stop = min(start + step, n)
             scores = _scores(query[:, :, start:stop], key[:, :, :stop], softcap)
             scores.masked_fill_(~_visible(start, stop, window, query.device), -torch.inf)
-            weights = torch.softmax(scores, -1)
+            weights = _shares(scores, s_aux)
             del scores
             self.take(Chunk(module.layer_idx, self.rows, start, window, weights))
             shared = weights.unflatten(1, (key.shape[1], -1)).flatten(2, 3).to(value.dtype)
@@ -270,6 +273,16 @@ def _scores(
     grouped = query.unflatten(1, (key.shape[1], -1))
     scores = grouped.flatten(2, 3) @ key.transpose(-1, -2)
     return capped(scores, softcap).unflatten(2, grouped.shape[2:4]).flatten(1, 2)
+
+
+def _shares(
+    scores: Float[Tensor, "row head query key"], sinks: Float[Tensor, " head"] | None
+) -> Float[Tensor, "row head query key"]:
+    """Return the softmax of scores over keys; a head's learned sink joins it, and its share is dropped."""
+    if sinks is None:
+        return torch.softmax(scores, -1)
+    sink = sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:3], 1)
+    return torch.softmax(torch.cat([scores, sink], -1), -1)[..., :-1]
 
 
 def _visible(start: int, stop: int, window: int | None, device: torch.device) -> Bool[Tensor, "query key"]:
