@@ -7,6 +7,7 @@ import pytest
 from headatlas.questions.checks import MOST_STEPS, check_questions
 from headatlas.questions.functions import FUNCTIONS
 from headatlas.questions.loading import load_questions
+from headatlas.questions.reading import Reading
 
 WORDS = dict(zip(FUNCTIONS, ("ox", "cat", "dog", "hen", "fox", "bee", "ant", "owl"), strict=True))
 
@@ -54,7 +55,8 @@ def test_counts_by_function_and_split(tmp_path):
         "train": {"questions": 8, "steps": 14, "functions": {"retrieval": 8, "inference": 6}},
     }
     assert check.digest == load_questions(path).digest
-    assert check_questions(path, split="test").functions == {"retrieval": 4, "inference": 2}
+    assert check_questions(path, Reading(split="test")).functions == {"retrieval": 4, "inference": 2}
+    assert check_questions(path, Reading(limit=5)).questions == 5
 
 
 def test_duplicates_and_leaks_are_named(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions.loading import load_questions
+from headatlas.questions.reading import Reading
 from headatlas.questions.writing import write_jsonl
 from tests.built import run
 
@@ -165,7 +166,7 @@ def test_converting_keeps_everything(tmp_path):
     with pytest.raises(InputError, match=r"does not end in .jsonl"):
         write_jsonl(source, tmp_path / "a.json")
     with pytest.raises(QuestionError, match="A limit of 0 leaves no question"):
-        write_jsonl(source, tmp_path / "none.jsonl", limit=0)
+        write_jsonl(source, tmp_path / "none.jsonl", Reading(limit=0))
     assert not (tmp_path / "none.jsonl").exists()
     assert write_jsonl("builtin", tmp_path / "b.jsonl") == (96, 768, {})
     assert load_questions(tmp_path / "b.jsonl").digest == load_questions("builtin").digest

@@ -33,7 +33,7 @@ from headatlas.cli.terminal import (
     load,
     printable,
     progress,
-    read_columns,
+    reading_of,
     say,
     say_slower,
     which_model,
@@ -102,14 +102,14 @@ def map_(
     from headatlas.atlas import load_atlas, unable_functions
     from headatlas.findings import at_chance
     from headatlas.prompts import Asking
-    from headatlas.questions.loading import load_questions
+    from headatlas.questions.loading import read_questions
     from headatlas.run.folder import map_model
     from headatlas.run.pipeline import plan
 
     named = which_model(model, model_option)
     check_methods(method)
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)
-    loaded = load_questions(questions, limit=limit, split=split, columns=read_columns(column))
+    loaded = read_questions(questions, reading_of(column, split, limit))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")

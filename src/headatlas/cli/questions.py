@@ -21,7 +21,7 @@ from headatlas.cli.terminal import (
     TrustRemoteCode,
     printable,
     progress,
-    read_columns,
+    reading_of,
     say,
 )
 from headatlas.errors import InputError
@@ -52,6 +52,7 @@ def check_questions(
     source: Source,
     split: Split = None,
     column: Column = None,
+    limit: Limit = None,
     controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Fit the text controls.")] = True,
     seed: Seed = 0,
     json_: Json = False,
@@ -62,7 +63,7 @@ def check_questions(
     """
     from headatlas.questions import checks
 
-    check = checks.check_questions(source, split=split, columns=read_columns(column), controls=controls, seed=seed)
+    check = checks.check_questions(source, reading_of(column, split, limit), controls=controls, seed=seed)
     if json_:
         fields = dict(vars(check))
         fields["bad"] = [vars(wrong) for wrong in check.bad]
@@ -128,13 +129,13 @@ def show_questions(
 
     from headatlas.models.load import load_tokenizer
     from headatlas.prompts import Asking, build_prompts
-    from headatlas.questions.loading import load_questions
+    from headatlas.questions.loading import read_questions
 
     asking = Asking(template=template, tokens=tokens)
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
     tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
-    chosen = load_questions(source, limit=limit if sample is None else None, split=split, columns=read_columns(column))
+    chosen = read_questions(source, reading_of(column, split, limit if sample is None else None))
     prompts = build_prompts(chosen, tokenizer, template=asking.template, tokens=asking.tokens)
     if sample is not None:
         prompts = random.Random(seed).sample(prompts, min(sample, len(prompts)))
@@ -166,7 +167,7 @@ def convert_questions(
     """Write any source as JSON Lines in this project's schema."""
     from headatlas.questions.writing import write_jsonl
 
-    questions, steps, left_out = write_jsonl(source, out, split=split, columns=read_columns(column), limit=limit)
+    questions, steps, left_out = write_jsonl(source, out, reading_of(column, split, limit))
     for reason, count in left_out.items():
         say(printable(f"Left out: {count} {reason}"))
     say(f"{questions} questions, {steps} steps")

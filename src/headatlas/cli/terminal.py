@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from headatlas.models.head_model import HeadModel
+    from headatlas.questions.reading import Reading
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DEFAULT_MODEL = "smollm2-135m"
@@ -71,17 +72,19 @@ def check_methods(text: str) -> None:
     named(parse_methods(text))
 
 
-def read_columns(given: list[str] | None) -> dict[str, str]:
-    """Return the mapping that --column NAME=COLUMN options give."""
+def reading_of(column: list[str] | None, split: str | None, limit: int | None) -> "Reading":
+    """Return what to read of a source, as --column NAME=COLUMN, --split and --limit say."""
+    from headatlas.questions.reading import Reading
+
     columns = {}
-    for text in given or []:
-        ours, sign, column = text.partition("=")
-        if not sign or not ours.strip() or not column:
+    for text in column or []:
+        ours, sign, theirs = text.partition("=")
+        if not sign or not ours.strip() or not theirs:
             raise InputError(f"--column '{text}' is no mapping. Give NAME=COLUMN, e.g. --column answer=target.")
         if ours.strip() in columns:
             raise InputError(f"--column {ours.strip()} is given twice.")
-        columns[ours.strip()] = column
-    return columns
+        columns[ours.strip()] = theirs
+    return Reading(columns, split, limit)
 
 
 def printable(text: str) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from headatlas.questions.functions import order_functions as order_functions
     from headatlas.questions.functions import slug as slug
     from headatlas.questions.loading import load_questions as load_questions
+    from headatlas.questions.loading import read_questions as read_questions
     from headatlas.questions.loading import source_name as source_name
     from headatlas.questions.loading import stream as stream
     from headatlas.questions.loading import usable as usable
@@ -48,6 +49,7 @@ _HOMES = {
     "order_functions": "functions",
     "parse_question": "reading",
     "parse_record": "reading",
+    "read_questions": "loading",
     "readers": "reading",
     "slug": "functions",
     "source_name": "loading",

@@ -11,7 +11,6 @@ It does not know tokenizers or models.
 
 import random
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +22,7 @@ from headatlas.controls import check_functions, control_predictions
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions.functions import order_functions
 from headatlas.questions.loading import source_name, stream
-from headatlas.questions.reading import LeftOut, Refused
+from headatlas.questions.reading import EVERYTHING, LeftOut, Reading, Refused
 from headatlas.questions.schema import Question, Seen, digest_row, text_key
 from headatlas.stats import mean_interval
 
@@ -97,19 +96,16 @@ class Check:
 
 
 def check_questions(
-    source: str | Path,
-    *,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    controls: bool = True,
-    seed: int = 0,
+    source: str | Path, reading: Reading = EVERYTHING, *, controls: bool = True, seed: int = 0
 ) -> Check:
-    """Read a whole source and report on it (parameters of `load_questions`).
+    """Read a source and report on it, bad records too.
 
     Parameters
     ----------
-    source, split, columns
+    source
         As in `load_questions`.
+    reading
+        What to read of it.
     controls
         Whether to fit the controls.
     seed
@@ -126,7 +122,7 @@ def check_questions(
     draw = random.Random(seed)
     digest = sha256()
     left_out: Counter[str] = Counter()
-    for found in stream(source, columns=columns, split=split):
+    for found in stream(source, reading):
         if isinstance(found, Refused):
             check.bad.append(found)
         elif isinstance(found, LeftOut):

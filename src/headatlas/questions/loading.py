@@ -12,30 +12,30 @@ import headatlas.questions.readers  # noqa: F401  (registers the sources and rea
 from headatlas._registry import suggest
 from headatlas.errors import QuestionError
 from headatlas.questions.readers.memory import memory_name, read_memory
-from headatlas.questions.reading import Found, LeftOut, Reader, Reading, Refused, readers, sources
+from headatlas.questions.reading import EVERYTHING, Found, LeftOut, Reader, Reading, Refused, readers, sources
 from headatlas.questions.schema import Question, QuestionSet
 
 if TYPE_CHECKING:
     from headatlas.questions.readers.memory import InMemory
 
 
-def stream(
-    source: "str | Path | InMemory", *, columns: Mapping[str, str] | None = None, split: str | None = None
-) -> Iterator[Found]:
-    """Yield what `source` holds, record by record (parameters and errors of `load_questions`)."""
+def stream(source: "str | Path | InMemory", reading: Reading = EVERYTHING) -> Iterator[Found]:
+    """Yield what `source` holds, record by record (errors as `load_questions`, refused records but yielded)."""
     told = str(source) if isinstance(source, str | Path) else memory_name(source)
     splits: set[str] = set()
     kept = 0
-    for found in _read(source, Reading(dict(columns or {}), split)):
-        if isinstance(found, Question) and split is not None:
+    for found in _read(source, reading):
+        if isinstance(found, Question) and reading.split is not None:
             splits.add(found.split or "none")
-            if found.split != split:
+            if found.split != reading.split:
                 continue
         kept += isinstance(found, Question)
         yield found
-    if split is not None and not kept:
+        if kept == reading.limit:
+            return
+    if reading.split is not None and not kept:
         raise QuestionError(
-            f"'{told}' has no question of split '{split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
+            f"'{told}' has no question of split '{reading.split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
         )
 
 
@@ -72,34 +72,30 @@ def source_name(source: "str | Path | InMemory") -> str:
     return path.stem if path.suffix else path.name
 
 
-def usable(
-    source: "str | Path | InMemory",
-    *,
-    columns: Mapping[str, str] | None,
-    split: str | None,
-    limit: int | None,
-    left_out: Counter[str],
-) -> Iterator[Question]:
-    """Yield the first `limit` questions of a source and count in `left_out` what it leaves out.
+def usable(source: "str | Path | InMemory", reading: Reading, left_out: Counter[str]) -> Iterator[Question]:
+    """Yield the questions of a source and count in `left_out` what it leaves out.
 
     Raises
     ------
     QuestionError
         As `load_questions`, but for what two questions have in common (`Seen.refuse`).
     """
-    if limit is not None and limit < 1:
-        raise QuestionError(f"A limit of {limit} leaves no question. Give --limit 1 or more.")
-    kept = 0
-    for found in stream(source, columns=columns, split=split):
+    for found in stream(source, reading):
         if isinstance(found, Refused):
             raise QuestionError(str(found))
         if isinstance(found, LeftOut):
             left_out[found.reason] += 1
             continue
         yield found
-        kept += 1
-        if kept == limit:
-            return
+
+
+def read_questions(
+    source: "str | Path | InMemory", reading: Reading = EVERYTHING, *, name: str | None = None
+) -> QuestionSet:
+    """Return the question set in a source: `load_questions`, with what to read as one object."""
+    left_out: Counter[str] = Counter()
+    questions = tuple(usable(source, reading, left_out))
+    return QuestionSet(questions, name or source_name(source), dict(left_out))
 
 
 def load_questions(
@@ -136,6 +132,4 @@ def load_questions(
         No such source or split, a column that is not there, a record that breaks the schema (file and line or
         number of the record, field), or a main question in two splits.
     """
-    left_out: Counter[str] = Counter()
-    questions = tuple(usable(source, columns=columns, split=split, limit=limit, left_out=left_out))
-    return QuestionSet(questions, name or source_name(source), dict(left_out))
+    return read_questions(source, Reading(columns or {}, split, limit), name=name)

@@ -43,7 +43,7 @@ Found = Question | Refused | LeftOut
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read a source.
+    """What to read of a source.
 
     Attributes
     ----------
@@ -51,10 +51,26 @@ class Reading:
         For tables: this project's name of a column -> the source's (``readers.table``).
     split
         Keep only this split; None keeps all.
+    limit
+        Keep only the first `limit` main questions (of the split) and read no further; None reads all.
+
+    Raises
+    ------
+    QuestionError
+        A limit that leaves no question.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise QuestionError(f"A limit of {self.limit} leaves no question. Give --limit 1 or more.")
+
+
+EVERYTHING = Reading()
+"""All of a source, under its own names."""
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,26 @@
 """Any source -> JSON Lines in this project's schema, streamed: whole or not at all."""
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
 from headatlas._files import atomic
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions.loading import usable
+from headatlas.questions.reading import EVERYTHING, Reading
 from headatlas.questions.schema import Seen
 
 
-def write_jsonl(
-    source: str | Path,
-    out: str | Path,
-    *,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    limit: int | None = None,
-) -> tuple[int, int, dict[str, int]]:
+def write_jsonl(source: str | Path, out: str | Path, reading: Reading = EVERYTHING) -> tuple[int, int, dict[str, int]]:
     """Write a source as JSON Lines, record by record; the file appears when it is whole.
 
     Parameters
     ----------
-    source, split, columns, limit
+    source
         As in `load_questions`.
     out
         The file; it must not be there.
+    reading
+        What to read of the source.
 
     Returns
     -------
@@ -50,7 +45,7 @@ def write_jsonl(
     left_out: Counter[str] = Counter()
     seen = Seen()
     with atomic(out) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
-        for question in usable(source, columns=columns, split=split, limit=limit, left_out=left_out):
+        for question in usable(source, reading, left_out):
             seen.refuse(question, str(source))
             file.write(question.model_dump_json(exclude_defaults=True) + "\n")
             questions += 1
