@@ -84,7 +84,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_added_is_measured_kept_and_resumed(added, folder: Path, tmp_path: Path, monkeypatch):
     model, questions = ha.load_model(folder), ha.load_questions("*" * 8)
     assert len(questions.questions) == 8
-    monkeypatch.setattr("headatlas.run.store.ROWS", 4)
+    monkeypatch.setattr("headatlas.work.store.ROWS", 4)
     rows: Callable[..., np.ndarray] = Loudness.rows
 
     def stopping(self, *args, **options):

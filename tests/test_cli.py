@@ -19,7 +19,7 @@ from zarr.storage import LocalStore
 from headatlas.atlas import load_atlas
 from headatlas.cli.main import main
 from headatlas.models.head_model import HeadModel
-from headatlas.run.store import ROWS
+from headatlas.work.store import ROWS
 from tests.saved import save_tiny
 
 FIGURES = ("heatmaps", "heatmaps-ablation", "general_specific-ablation", "method_agreement")

@@ -13,8 +13,9 @@ from headatlas.errors import InputError
 from headatlas.methods.base import Activations
 from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
 from headatlas.models.gradient import answers_of, estimate
-from headatlas.run.jobs import Run, measured, seed_of
+from headatlas.run.jobs import measured, seed_of
 from headatlas.run.pipeline import _part
+from headatlas.work.job import Run
 from tests.oracle import logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 

@@ -16,7 +16,7 @@ ROOT = Path(headatlas.__file__).parent
 
 # The data's path: a part may import what stands before it. A package is one part.
 ORDER = (
-    "_lazy", "errors", "_registry", "_files", "_html", "stats", "controls", "questions", "building", "prompts",
+    "_lazy", "errors", "_registry", "_files", "_html", "work", "stats", "controls", "questions", "building", "prompts",
     "models", "methods", "atlas", "roles", "findings", "figures", "run", "cli",
 )  # fmt: skip
 
@@ -84,8 +84,8 @@ def test_there_are_no_cycles():
         ("matplotlib", {"figures"}),
         ("typer", {"cli"}),
         ("rich", {"cli"}),
-        ("zarr", {"run"}),
-        ("filelock", {"run"}),
+        ("zarr", {"work"}),
+        ("filelock", {"work"}),
         ("pandas", {"atlas", "questions"}),
         ("transformers", {"models"}),
         ("torch", {"models", "methods"}),

@@ -14,7 +14,8 @@ import pytest
 from zarr.storage import LocalStore
 
 from headatlas.errors import RunError, StoreError
-from headatlas.run.store import ROWS, SCORES, Store, activation_arrays, discard
+from headatlas.run.jobs import SCORES, activation_arrays
+from headatlas.work.store import ROWS, Store, discard
 
 SHAPE = (2, 3, 4)
 KEY = {"model": "m", "prompts": "abc", "chat": True}
@@ -109,7 +110,7 @@ def test_a_chunk_is_marked_after_its_rows(tmp_path, monkeypatch):
 WRITER = """
 import sys, time
 from pathlib import Path
-from headatlas.run.store import Store
+from headatlas.work.store import Store
 from tests.test_store import KEY, arrays, rows
 print("imported", flush=True)
 store = Store(Path(sys.argv[1]), n=150, arrays=arrays(), key=KEY)

@@ -10,7 +10,8 @@ from tests.tiny import random_prompts, tiny
 
 import headatlas.methods  # noqa: F401  (registers)
 from headatlas.methods.base import Activations, ModelMethod, methods
-from headatlas.run.jobs import Run, measured, seed_of
+from headatlas.run.jobs import measured, seed_of
+from headatlas.work.job import Run
 
 RUNNERS = [name for name in methods if isinstance(methods.get(name)(), ModelMethod)]
 CHEAP = {"draws": 2, "steps": 2, "epochs": 2, "seeds": 1}
@@ -73,7 +74,7 @@ def test_rows_do_not_depend_on_the_pack(name, model, prompts, activations, sampl
 
 def test_a_stopped_run_goes_on_where_it_was(name, model, prompts, activations, tmp_path, monkeypatch):
     method, asked = cheap(name), []
-    monkeypatch.setattr("headatlas.run.store.ROWS", 3)
+    monkeypatch.setattr("headatlas.work.store.ROWS", 3)
     rows = type(method).rows
 
     def stopping(self, model, part, activations, *, seed):

@@ -20,6 +20,8 @@ from headatlas._registry import Registry
 from headatlas.errors import InputError
 from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.stats.sign import Sign as Sign
+from headatlas.work.job import Rows as Rows
+from headatlas.work.job import Work as Work
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -62,40 +64,6 @@ class Activations:
         """Return the coordinates of samples that speak of these items, one each: function, group and, if any, task."""
         named = {"function": self.function, "group": self.group, "task": self.task}
         return {name: ("sample", label[rows]) for name, label in named.items() if label is not None}
-
-
-Rows = dict[str, np.ndarray]
-"""Array name -> rows."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is asked of the model: named arrays of rows, made part by part, each part whenever it is wanted.
-
-    Attributes
-    ----------
-    n
-        How many rows.
-    arrays
-        Array name -> what a row of it is: dimension -> size.
-    parts
-        In order, which rows and what makes them.
-    samples
-        Makes samples of the rows of all parts, and runs nothing.
-    chunk
-        Rows that are kept at once; None: as many as are usual. Few where a row is dear.
-    """
-
-    n: int
-    arrays: Mapping[str, Mapping[str, int]]
-    parts: "Iterable[tuple[range, Callable[[], Rows]]]"
-    samples: "Callable[[Rows], xr.Dataset]"
-    chunk: int | None = None
-
-    def done(self) -> xr.Dataset:
-        """Return the samples, part by part and without a store."""
-        found = [make() for _, make in self.parts]
-        return self.samples({name: np.concatenate([rows[name] for rows in found]) for name in self.arrays})
 
 
 class Method(ABC):

@@ -21,9 +21,9 @@ from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.models.head_model import HeadModel
-from headatlas.run.jobs import Report
 from headatlas.run.pipeline import Plan, execute
-from headatlas.run.store import differing, discard, upgraded
+from headatlas.work.job import Report
+from headatlas.work.store import differing, discard, upgraded
 
 OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
 

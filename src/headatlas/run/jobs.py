@@ -1,36 +1,31 @@
-"""What runs the model, part by part, into stores: one pass for pooled z, and whatever methods ask for (`Work`).
+"""The jobs of a run that maps: one pass for pooled z, and whatever methods ask for.
 
-1. A `Run` is what all jobs have in common: key, seed, folder, report. `capture` is its first job, `measured` one job a
-   method.
-2. Rows go into a store as they come, so a killed run continues after the last chunk of them; without a folder they
-   go into a temporary one, and memory is the same.
-
-It does not know what is made of the rows.
+`capture` is the first, `measured` one a method; how they are done, kept and continued: `work.job`. It does not know
+what is made of the rows.
 """
 
-import tempfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from headatlas.methods.base import Activations, Method, Rows, Work, packs_of
+from headatlas.methods.base import Activations, Method, packs_of
 from headatlas.models.captured import Captured
 from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Prompt, same_answer, templates, with_answer
 from headatlas.questions.functions import order_functions
-from headatlas.run.store import Store, activation_arrays
+from headatlas.work.job import Rows, Run, Work, rows_of
 
 VERSION = 1
 """Of the capture's algorithm: raise it whenever pooled z or the answers' scores change."""
 
-Report = Callable[[str, int, int], None]
-"""Called with (stage, done, total) as work goes on."""
+SCORES = ("logprob", "foil_logprob", "right")
+"""What is kept of each prompt beside z: mean log-probability of a token of the reference answer and of the
+foil (NaN without one), and whether the model's own answer is the reference."""
 
 
 @dataclass(frozen=True)
@@ -59,31 +54,9 @@ def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([p.function for p in prompts]), np.array([p.group for p in prompts])
 
 
-@dataclass(frozen=True)
-class Run:
-    """What all jobs of a run have in common.
-
-    Attributes
-    ----------
-    key
-        What makes two runs on a model the same: a store with another key is never reused.
-    seed
-        The one seed.
-    folder
-        Where the jobs' stores are; None keeps rows in a temporary folder.
-    report
-        Called with (stage, done, total).
-    """
-
-    key: dict[str, Any]
-    seed: int = 0
-    folder: Path | None = None
-    report: Report | None = None
-
-    def told(self, stage: str, done: int, total: int) -> None:
-        """Report how far a stage is."""
-        if self.report:
-            self.report(stage, done, total)
+def activation_arrays(layers: int, heads: int, head_dim: int) -> dict[str, dict[str, int]]:
+    """Return the arrays of a store of activations: pooled z and `SCORES`."""
+    return {"z": {"layer": layers, "head": heads, "head_dim": head_dim}, "scores": {"score": len(SCORES)}}
 
 
 def capture(model: HeadModel, prompts: Sequence[Prompt], run: Run) -> Capture:
@@ -100,7 +73,8 @@ def capture(model: HeadModel, prompts: Sequence[Prompt], run: Run) -> Capture:
 
     arrays = activation_arrays(model.n_layers, model.n_heads, model.head_dim)
     parts = ((pack, partial(make, pack)) for pack in packs_of(prompts))
-    rows = _rows("activations", "capture", Work(len(prompts), arrays, parts, lambda rows: xr.Dataset()), run, run.key)
+    work = Work(len(prompts), arrays, parts, lambda rows: xr.Dataset())
+    rows = rows_of("activations", work, run, stage="capture")
     function, group = labels(prompts)
     functions = order_functions(p.function for p in prompts)
     task = np.array([p.task for p in prompts])
@@ -130,30 +104,13 @@ def measured(
         run.told(name, 1, 1)
         return samples
     own = {"method": method.id, f"{method.id} version": method.version, "seed": seed}
-    key = {**run.key, **own, "parameters": asdict(method)}  # type: ignore[call-overload]
-    return work.samples(_rows(name, name, work, run, key))
+    key = {**own, "parameters": asdict(method)}  # type: ignore[call-overload]
+    return work.samples(rows_of(name, work, run, key=key))
 
 
 def seed_of(seed: int, name: str) -> int:
     """Return a method's own seed: two settings of one method have the same."""
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
-
-
-def _rows(name: str, stage: str, work: Work, run: Run, key: dict[str, Any]) -> Rows:
-    """Do the work part by part into the store called `name`, from where it was; return all rows."""
-    if run.folder is None:
-        with tempfile.TemporaryDirectory(prefix="headatlas-") as folder:
-            return _rows(name, stage, work, replace(run, folder=Path(folder)), key)
-    rows = Store(run.folder / f"{name}.zarr", n=work.n, arrays=work.arrays, key=key, chunk=work.chunk)
-    try:
-        for part, make in work.parts:
-            if part.stop <= rows.n_done:
-                continue
-            rows.append(part.start, make())
-            run.told(stage, part.stop, work.n)
-        return rows.read()
-    finally:
-        rows.close()
 
 
 def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:

@@ -36,7 +36,8 @@ from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
-from headatlas.run.jobs import Capture, Report, Run, capture, labels, measured
+from headatlas.run.jobs import Capture, capture, labels, measured
+from headatlas.work.job import Report, Run
 
 METHODS = ("probe", "ablation")
 """What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""

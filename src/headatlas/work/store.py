@@ -28,10 +28,6 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from headatlas._files import write_text
 from headatlas.errors import RunError, StoreError
 
-SCORES = ("logprob", "foil_logprob", "right")
-"""What is kept of each prompt beside z: mean log-probability of a token of the reference answer and of the
-foil (NaN without one), and whether the model's own answer is the reference."""
-
 MARK = "headatlas rows"
 """The attribute by which a store knows itself: the names of its arrays."""
 
@@ -40,11 +36,6 @@ Rows = Mapping[str, np.ndarray]
 
 ROWS = 32
 """Rows a chunk: what a kill costs at most, and the most rows held in memory while capturing."""
-
-
-def activation_arrays(layers: int, heads: int, head_dim: int) -> dict[str, dict[str, int]]:
-    """Return the arrays of a store of activations: pooled z and `SCORES`."""
-    return {"z": {"layer": layers, "head": heads, "head_dim": head_dim}, "scores": {"score": len(SCORES)}}
 
 
 class Store:
