@@ -8,21 +8,16 @@ import torch
 import xarray as xr
 
 from headatlas.cli.main import main
-from headatlas.errors import AtlasError, InputError
+from headatlas.errors import AtlasError, InputError, StoreError
 from headatlas.figures import figures, save_figure
 from headatlas.figures.roles import UNSEEN, roles
+from headatlas.models.patterns import Patterns
 from headatlas.questions.loading import load_questions
 from headatlas.questions.schema import Question, QuestionSet, Step
+from headatlas.roles.definitions import ROLES
+from headatlas.roles.files import load_roles, save_roles, top_heads
 from headatlas.roles.needles import build_needles, find_needle, split_sentences
-from headatlas.roles.scores import (
-    ROLES,
-    bootstrap,
-    load_roles,
-    measure_roles,
-    random_sequences,
-    save_roles,
-    top_heads,
-)
+from headatlas.roles.scores import bootstrap, discard_rows, measure_roles, random_sequences
 from tests.planted.roles_models import OPENING, PLANTED, planted_model, planted_questions
 
 SMALL = {"n_random": 6, "half": 40, "sentences": 6, "n_boot": 50}
@@ -181,6 +176,62 @@ def test_a_fallback_is_told(planted, monkeypatch):
         np.testing.assert_allclose(whole[name], found[name], atol=1e-5)
 
 
+# -- a killed run continues ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def killed(planted, monkeypatch, tmp_path):
+    """A store in which a run was stopped in the middle of the needles, and a way to count batches."""
+    model, _ = planted
+    batches = []
+    stream = Patterns.stream
+
+    def counted(self, texts, take, **more):
+        batches.append(len(texts))
+        if len(batches) == 12:
+            raise KeyboardInterrupt
+        return stream(self, texts, take, **more)
+
+    monkeypatch.setattr(Patterns, "stream", counted)
+    monkeypatch.setattr(Patterns, "parts", lambda self, lengths: (range(i, i + 1) for i in range(len(lengths))))
+    with pytest.raises(KeyboardInterrupt):
+        measure_roles(model, questions=planted_questions(), **SMALL, store=tmp_path / "rows")
+    return batches
+
+
+def test_a_killed_run_continues_and_gives_what_an_uninterrupted_one_does(planted, killed, tmp_path):
+    model, _ = planted
+    told = []
+    made = {"questions": planted_questions(), **SMALL}
+    found = measure_roles(model, **made, store=tmp_path / "rows", report=lambda *row: told.append(row))
+    assert len(killed) == 12 + 12, "random tokens were done, of the needles no chunk of 8"
+    assert {stage for stage, _, _ in told} == {"needles"}
+    measure_roles(model, **made, store=tmp_path / "rows")
+    assert len(killed) == 12 + 12, "all is there"
+    xr.testing.assert_equal(found, measure_roles(model, **made))
+
+
+def test_rows_of_another_run_are_refused_until_they_are_discarded(planted, killed, tmp_path):
+    model, _ = planted
+    made = {"questions": planted_questions(), **SMALL, "store": tmp_path / "rows"}
+    with pytest.raises(
+        StoreError, match=r"belongs to another run: seed, sequences differ .*Give another --out, or --fresh"
+    ):
+        measure_roles(model, **made, seed=1)
+    (tmp_path / "rows" / "mine.txt").write_text("kept")
+    discard_rows(tmp_path / "rows")
+    assert [file.name for file in (tmp_path / "rows").iterdir()] == ["mine.txt"]
+    measure_roles(model, **made, seed=1)
+
+
+def test_layers_whose_window_shows_nothing_are_nan_through_a_store(planted, monkeypatch, tmp_path):
+    model, _ = planted
+    monkeypatch.setattr(type(model), "window", lambda self, layer: 5)
+    found = measure_roles(model, questions=planted_questions(), **SMALL, store=tmp_path)
+    assert np.isnan(found["induction"]).all() and np.isnan(found["induction_low"]).all()
+    assert np.isfinite(found["previous_token"]).all() and np.isfinite(found["entropy"]).all()
+
+
 # -- files, command line, figure --------------------------------------------------------------------------------
 
 
@@ -214,7 +265,7 @@ def short(planted, monkeypatch):
     plain = measure_roles
     monkeypatch.setattr(
         "headatlas.roles.scores.measure_roles",
-        lambda model, *, seed, report: plain(model, questions=planted_questions(), **SMALL, seed=seed, report=report),
+        lambda model, **more: plain(model, questions=planted_questions(), **SMALL, **more),
     )
 
 
@@ -225,8 +276,18 @@ def test_the_command_prints_the_heads_and_writes_the_file(short, tmp_path, capsy
     assert "Induction            L1H3 0.9" in text and "Retrieval            L1H1 1.00 [1.00, 1.00]" in text
     assert load_roles(out).sizes == {"layer": 2, "head": 4}
     assert drawn.read_bytes()[:4] == b"\x89PNG"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r.nc", "r.png"], "rows are gone once roles are whole"
     assert main(["roles", "planted", "--out", str(out)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_stopped_command_continues_and_starts_over_when_told(short, killed, tmp_path, capsys):
+    out = tmp_path / "r.nc"
+    (tmp_path / "rows").rename(tmp_path / "r.nc.rows")
+    assert main(["roles", "planted", "--out", str(out), "--seed", "1"]) == 1
+    assert "or --fresh" in capsys.readouterr().err
+    assert main(["roles", "planted", "--out", str(out), "--seed", "1", "--fresh"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["r.nc"]
 
 
 def test_the_command_prints_json(short, tmp_path, capsys):

@@ -146,7 +146,7 @@ def figure(
     """Draw a figure from an atlas."""
     from headatlas.atlas import load_atlas
     from headatlas.figures import figures, save_figure
-    from headatlas.roles.scores import load_roles
+    from headatlas.roles.files import load_roles
 
     path = _atlas_path(atlas)
     draw = figures.get(name)
@@ -214,17 +214,23 @@ def roles(
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
     seed: Seed = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over what a stopped run left beside --out.")] = False,
     top: Annotated[int, typer.Option(min=1, help="How many heads to print a role.")] = 3,
     json_: Json = False,
 ) -> None:
     """Score every head's attention pattern for known roles: previous token, induction, retrieval, ..."""
-    from headatlas.roles.scores import check_new, measure_roles, roles_text, save_roles, top_table
+    from headatlas.roles.files import check_new, roles_text, save_roles, top_table
+    from headatlas.roles.scores import discard_rows, measure_roles
 
     check_new(out)
     head_model = load(which_model(model, None), dtype, device, revision, trust_remote_code)
+    rows = out.with_name(f"{out.name}.rows")
+    if fresh:
+        discard_rows(rows)
     with progress() as report:
-        found = measure_roles(head_model, seed=seed, report=report)
+        found = measure_roles(head_model, seed=seed, store=rows, report=report)
     save_roles(found, out)
+    discard_rows(rows)
     if figure_ is not None:
         from headatlas.figures import figures, save_figure
 

@@ -20,7 +20,8 @@ from headatlas.atlas.map_numbers import value_places, write_number
 from headatlas.errors import InputError
 from headatlas.figures.frame import FONT, SMALL, STYLE, model_name
 from headatlas.figures.heads_importance import ColourScale, choose_scale, index_ticks
-from headatlas.roles.scores import ROLES, top_heads
+from headatlas.roles.definitions import ROLES
+from headatlas.roles.files import top_heads
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -140,7 +140,7 @@ class Patterns:
                     f"A sequence of {len(tokens)} tokens: {self.model.name} takes 1 to {self.model.context}."
                 )
         found: dict[int, np.ndarray] = {}
-        for rows in _batches([len(s) for s in sequences], 1 if self.whole else max_tokens):
+        for rows in self._batches([len(s) for s in sequences], max_tokens):
             tokens = np.stack([sequences[row] for row in rows])
             positions = np.unique(np.concatenate([asked[row] for row in rows])).astype(np.int64)
             run = self._run_whole if self.whole else self._run
@@ -150,6 +150,21 @@ class Patterns:
             if report is not None:
                 report(len(found))
         return [found[row] for row in range(len(sequences))]
+
+    def parts(self, lengths: Sequence[int], *, max_tokens: int = 2048) -> Iterator[range]:
+        """Yield which of some sequences, sorted by length, `stream` would run together."""
+        for rows in self._batches(lengths, max_tokens):
+            yield range(int(rows[0]), int(rows[-1]) + 1)
+
+    def _batches(self, lengths: Sequence[int], max_tokens: int) -> Iterator[Int[np.ndarray, " row"]]:
+        """Yield rows of one length, together at most `max_tokens` long (one row at least)."""
+        same: dict[int, list[int]] = defaultdict(list)
+        for row, length in enumerate(lengths):
+            same[length].append(row)
+        for length, rows in same.items():
+            size = 1 if self.whole else max(1, max_tokens // length)
+            for start in range(0, len(rows), size):
+                yield np.array(rows[start : start + size])
 
     # -- running ------------------------------------------------------------------------------------
 
@@ -295,17 +310,6 @@ def _visible(start: int, stop: int, window: int | None, device: torch.device) ->
 def _step(shape: tuple[int, int, int, int], max_weights: int) -> int:
     """Return how many queries' weights may be held at a time; `shape` is (row, head, query, key)."""
     return max(1, max_weights // (shape[0] * shape[1] * shape[3]))
-
-
-def _batches(lengths: Sequence[int], max_tokens: int) -> Iterator[Int[np.ndarray, " row"]]:
-    """Yield rows of one length, together at most `max_tokens` long (one row at least)."""
-    same: dict[int, list[int]] = defaultdict(list)
-    for row, length in enumerate(lengths):
-        same[length].append(row)
-    for length, rows in same.items():
-        size = max(1, max_tokens // length)
-        for start in range(0, len(rows), size):
-            yield np.array(rows[start : start + size])
 
 
 def _told(patterns: Sequence[Any]) -> str:

@@ -48,6 +48,11 @@ class Needle:
     span: tuple[int, int]
     wanted: dict[int, Int[np.ndarray, " _"]]
 
+    @property
+    def answers(self) -> dict[int, int]:
+        """Position that predicts an answer token -> that token, where the needle holds it."""
+        return {position: int(self.prompt.tokens[position + 1]) for position in self.wanted}
+
 
 def build_needles(
     questions: QuestionSet,
@@ -194,16 +199,6 @@ class _Ends:
             else:
                 low = middle + 1
         return low - 1
-
-
-def share_copied(needles: Sequence[Needle], best: Sequence[Int[np.ndarray, " asked"]]) -> float:
-    """Return the share of wanted answer tokens that the model itself would have written (`best`: its choices)."""
-    hits = [
-        int(token) == int(needle.prompt.tokens[position + 1])
-        for needle, tokens in zip(needles, best, strict=True)
-        for position, token in zip(needle.wanted, tokens, strict=True)
-    ]
-    return float(np.mean(hits))
 
 
 def sequences(needles: Sequence[Needle]) -> Iterator[Int[np.ndarray, " length"]]:

@@ -15,135 +15,39 @@ that calls a head "an induction head" is the reader's. The order of heads inside
 
 import json
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from headatlas._files import write_netcdf
-from headatlas.errors import AtlasError, InputError
+from headatlas.errors import InputError
 from headatlas.questions.loading import load_questions
 from headatlas.questions.schema import QuestionSet
-from headatlas.roles.needles import Needle, build_needles, sequences, share_copied
+from headatlas.roles.definitions import ROLES, Role
+from headatlas.roles.needles import Needle, build_needles, sequences
 from headatlas.stats import resample_counts
+from headatlas.work.job import Report, Rows, Run, Work, rows_of
+from headatlas.work.store import discard
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
     from headatlas.models.pattern_scores import Score
+    from headatlas.models.patterns import Chunk, Patterns
 
-SCHEMA_VERSION = 1
+Tokens = Int[np.ndarray, " _"]
 LEVEL = 0.95
-Report = Callable[[str, int, int], None]
-"""Called with what is run, how many sequences are done, and of how many."""
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role and what its score is.
-
-    Attributes
-    ----------
-    title
-        For figures and tables.
-    definition
-        Formula: a_ij is the weight of key j for query i, x_i the token at i, n the length of the repeated part.
-    source
-        Where the role is described.
-    units
-        "share" (0 to 1), "tokens", "nats" or "1" (a ratio, 0 to 1).
-    on
-        The sequences it is measured on (see the module's docstring).
-    """
-
-    title: str
-    definition: str
-    source: str
-    units: Literal["share", "tokens", "nats", "1"]
-    on: Literal["random", "needle"]
-
-
-ROLES: dict[str, Role] = {
-    "previous_token": Role(
-        "Previous token",
-        "mean over i of a_{i,i-1}, where i-1 is not the first token",
-        "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits; Olsson et al. 2022",
-        "share",
-        "random",
-    ),
-    "duplicate_token": Role(
-        "Duplicate token",
-        "mean over i in the second half of a_{i,i-n}: the earlier occurrence of x_i",
-        "Wang et al. 2022, Interpretability in the Wild (arXiv 2211.00593)",
-        "share",
-        "random",
-    ),
-    "induction": Role(
-        "Induction",
-        "mean over i in the second half of a_{i,i-n+1}: the token after the earlier occurrence of x_i",
-        "Olsson et al. 2022, In-context Learning and Induction Heads (arXiv 2209.11895)",
-        "share",
-        "random",
-    ),
-    "first_token_sink": Role(
-        "First-token sink",
-        "mean over i > 0 of a_{i,0}",
-        "Xiao et al. 2023, Efficient Streaming Language Models with Attention Sinks (arXiv 2309.17453)",
-        "share",
-        "needle",
-    ),
-    "retrieval": Role(
-        "Retrieval",
-        "share of the answer's tokens that stand in the needle for which, at the position that predicts the token, "
-        "argmax_j a_ij is that same token in the needle (teacher-forced)",
-        "Wu et al. 2024, Retrieval Head Mechanistically Explains Long-Context Factuality (arXiv 2404.15574)",
-        "share",
-        "needle",
-    ),
-    "local_share": Role(
-        "Local share",
-        "mean over i that see more than w keys of the sum of a_ij over i - j < w (w: attribute 'local')",
-        "mass near the query; cf. Clark et al. 2019, What Does BERT Look At? (arXiv 1906.04341)",
-        "share",
-        "needle",
-    ),
-    "global_share": Role(
-        "Global share",
-        "mean over the same i of the sum of a_ij over i - j > (v_i - 1) / 2, v_i the keys that i sees; without the "
-        "first token",
-        "mass beyond half of what the query sees",
-        "share",
-        "needle",
-    ),
-    "span": Role(
-        "Span",
-        "sum of a_ij (i - j) over the sum of a_ij, over the same i, without the first token",
-        "mean attended distance; cf. Sukhbaatar et al. 2019, Adaptive Attention Span (arXiv 1905.07799)",
-        "tokens",
-        "needle",
-    ),
-    "entropy": Role(
-        "Entropy",
-        "mean over i that see two keys or more of H_i = -sum_j a_ij ln a_ij",
-        "Clark et al. 2019, What Does BERT Look At? (arXiv 1906.04341)",
-        "nats",
-        "needle",
-    ),
-    "normalised_entropy": Role(
-        "Normalised entropy",
-        "mean over the same i of H_i / ln v_i, v_i the keys that i sees; 1 = even over all of them",
-        "Clark et al. 2019, What Does BERT Look At? (arXiv 1906.04341)",
-        "1",
-        "needle",
-    ),
-}
-"""The roles, in the order of tables and figures. Keys outside a layer's sliding window are not seen: a query counts
-only where what is asked of it is seen, and a layer in which none counts has NaN."""
+RANDOM, NEEDLES = "roles_random", "roles_needles"
+"""What the two jobs' stores are called."""
+VERSION = 1
+"""Of the scores' algorithm: raise it whenever a sequence's score changes."""
 
 
 def measure_roles(
@@ -157,6 +61,7 @@ def measure_roles(
     sentences: int = 8,
     local: int = 8,
     n_boot: int = 1000,
+    store: str | Path | None = None,
     report: Report | None = None,
 ) -> xr.Dataset:
     """Score every head for every role in `ROLES`.
@@ -181,8 +86,11 @@ def measure_roles(
         How many positions back, the query's own included, count as local.
     n_boot
         Bootstrap draws.
+    store
+        Folder for the sequences' scores (``roles_random.zarr``, ``roles_needles.zarr``), so that a killed run
+        continues. None keeps them in a temporary folder.
     report
-        Called after every batch.
+        Called with (stage, sequences done, of how many) after every batch.
 
     Returns
     -------
@@ -198,6 +106,10 @@ def measure_roles(
         vocabulary or context.
     ModelError
         The model gives no attention patterns.
+    StoreError
+        `store` holds another run's scores, or they are damaged.
+    RunError
+        Another process is writing to `store`, or the disk is full.
     """
     from headatlas.models.patterns import Patterns
 
@@ -214,13 +126,24 @@ def measure_roles(
     )
     random = random_sequences(model, needles, n=n_random, half=half, seed=_number(seeds[1]))
     patterns = Patterns(model)
-    samples = _on_random(patterns, random, half, report)
-    on_needles, copied = _on_needles(patterns, needles, local, report)
-    samples.update(on_needles)
+    texts = list(sequences(needles))
+    key = {
+        "model": model.name,
+        "weights": model.digest,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "sequences": _digest([*random, *texts]),
+        "seed": seed,
+        "local": local,
+        "roles version": VERSION,
+    }
+    run = Run(key, seed, None if store is None else Path(store), report)
+    samples = rows_of(RANDOM, _random_work(patterns, random, half), run, stage="random tokens")
+    samples |= rows_of(NEEDLES, _needle_work(patterns, needles, texts, local), run, stage="needles")
+    copied = float(samples["copied"].sum() / sum(len(needle.wanted) for needle in needles))
     draw = np.random.default_rng(seeds[2])
     found = xr.Dataset(coords={"layer": np.arange(model.n_layers), "head": np.arange(model.n_heads)})
     for name, role in ROLES.items():
-        _put(found, name, role, samples[name], n_boot, draw)
+        _put(found, name, role, _seen(samples[name]), n_boot, draw)
     parameters = {
         "n_random": n_random, "half": half, "n_needles": n_needles, "sentences": sentences, "local": local,
         "n_boot": n_boot,
@@ -239,6 +162,14 @@ def measure_roles(
         "note": _note(patterns.whole, copied),
     }
     return found
+
+
+def discard_rows(store: str | Path) -> None:
+    """Delete the scores of single sequences in `store`, and the folder if nothing else is in it (errors: `discard`)."""
+    for name in (RANDOM, NEEDLES):
+        discard(Path(store) / f"{name}.zarr")
+    with suppress(OSError):
+        Path(store).rmdir()
 
 
 def random_sequences(
@@ -279,43 +210,92 @@ def repeat_targets(length: int, half: int) -> dict[str, Int[np.ndarray, " length
     }
 
 
-def _on_random(
-    patterns: Any, random: Sequence[np.ndarray], half: int, report: Report | None
-) -> dict[str, Float[np.ndarray, "sequence layer head"]]:
+def _random_work(patterns: "Patterns", random: Sequence[Tokens], half: int) -> Work:
+    """Return the scores that are asked of random sequences."""
     from headatlas.models.pattern_scores import MassAt
 
-    targets = {name: [keys] * len(random) for name, keys in repeat_targets(len(random[0]), half).items()}
-    mass = MassAt((len(random), patterns.model.n_layers, patterns.model.n_heads), targets)
-    patterns.stream(random, mass.take, report=_reporting(report, "random tokens", len(random)))
-    return mass.samples()
+    targets = repeat_targets(len(random[0]), half)
+
+    def score(rows: Sequence[int]) -> list["Score"]:
+        own = {name: [keys] * len(rows) for name, keys in targets.items()}
+        return [MassAt((len(rows), patterns.model.n_layers, patterns.model.n_heads), own)]
+
+    return _work(patterns, random, score, list(targets))
 
 
-def _on_needles(
-    patterns: Any, needles: Sequence[Needle], local: int, report: Report | None
-) -> tuple[dict[str, Float[np.ndarray, "sequence layer head"]], float]:
-    """Return the scores, and which share of the wanted tokens the model itself would have written."""
+def _needle_work(patterns: "Patterns", needles: Sequence[Needle], texts: Sequence[Tokens], local: int) -> Work:
+    """Return the scores that are asked of needle prompts, and what the model itself would have written."""
     from headatlas.models.pattern_scores import Copying, MassAt, Spread
 
-    texts = list(sequences(needles))
-    shape = len(texts), patterns.model.n_layers, patterns.model.n_heads
-    sink = [np.where(np.arange(len(text)) > 0, 0, -1) for text in texts]
-    scores: list[Score] = [
-        MassAt(shape, {"first_token_sink": sink}),
-        Spread(shape, local=local),
-        Copying(shape, [n.wanted for n in needles], name="retrieval"),
-    ]
+    def score(rows: Sequence[int]) -> list["Score"]:
+        shape = len(rows), patterns.model.n_layers, patterns.model.n_heads
+        sink = [np.where(np.arange(len(texts[row])) > 0, 0, -1) for row in rows]
+        return [
+            MassAt(shape, {"first_token_sink": sink}),
+            Spread(shape, local=local),
+            Copying(shape, [needles[row].wanted for row in rows], name="retrieval"),
+        ]
 
-    def take(chunk: Any) -> None:
-        for score in scores:
-            score.take(chunk)
-
-    asked = [np.array(list(n.wanted)) for n in needles]
-    best = patterns.stream(texts, take, predicting=asked, report=_reporting(report, "needles", len(texts)))
-    return {name: values for score in scores for name, values in score.samples().items()}, share_copied(needles, best)
+    names = [name for name, role in ROLES.items() if role.on == "needle"]
+    return _work(patterns, texts, score, names, [needle.answers for needle in needles])
 
 
-def _reporting(report: Report | None, stage: str, total: int) -> Callable[[int], None] | None:
-    return None if report is None else lambda done: report(stage, done, total)
+def _work(
+    patterns: "Patterns",
+    texts: Sequence[Tokens],
+    score: Callable[[Sequence[int]], list["Score"]],
+    names: Sequence[str],
+    answers: Sequence[Mapping[int, int]] | None = None,
+) -> Work:
+    """Return the patterns of `texts` as work: a row a text, its scores by name, a batch of texts of one length a part.
+
+    `score` makes what reads the patterns of some of the texts. With `answers` (position -> the token that should come
+    next) a row also has, as ``copied``, how many of them the model would have written itself. Rows come by length.
+    """
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    heads = {"layer": patterns.model.n_layers, "head": patterns.model.n_heads}
+    arrays = dict.fromkeys(names, heads) | ({} if answers is None else {"copied": {"count": 1}})
+
+    def make(part: range) -> Rows:
+        rows = order[part.start : part.stop]
+        scores = score(rows)
+
+        def take(chunk: "Chunk") -> None:
+            for one in scores:
+                one.take(chunk)
+
+        wanted = None if answers is None else [answers[row] for row in rows]
+        asked = None if wanted is None else [np.array(list(own)) for own in wanted]
+        best = patterns.stream([texts[row] for row in rows], take, predicting=asked)
+        found = {name: np.nan_to_num(values, nan=NOT_SEEN) for one in scores for name, values in one.samples().items()}
+        if wanted is not None:
+            hits = [
+                sum(a == b for a, b in zip(own.values(), top, strict=True))
+                for own, top in zip(wanted, best, strict=True)
+            ]
+            found["copied"] = np.array(hits, float)[:, None]
+        return found
+
+    parts = ((part, partial(make, part)) for part in patterns.parts([len(texts[row]) for row in order]))
+    return Work(len(texts), arrays, parts, lambda rows: xr.Dataset(), chunk=8)
+
+
+NOT_SEEN = -1.0
+"""What stands in a row for NaN, which a store takes for a row gone missing: a layer's window shows nothing of what is
+asked. No score is negative."""
+
+
+def _seen(stored: Float[np.ndarray, "sequence layer head"]) -> Float[np.ndarray, "sequence layer head"]:
+    """Return stored scores with NaN where nothing was seen."""
+    return np.where(stored == NOT_SEEN, np.nan, stored.astype(np.float64))
+
+
+def _digest(texts: Sequence[Tokens]) -> str:
+    """Return what tells these token ids from others."""
+    digest = sha256()
+    for text in texts:
+        digest.update(len(text).to_bytes(8, "little") + np.asarray(text, "<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _put(
@@ -386,100 +366,3 @@ def _provenance(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return {k: json.dumps(v, sort_keys=True) if isinstance(v, dict) else v for k, v in values.items()}
-
-
-# -- reading and keeping ----------------------------------------------------------------------------
-
-
-def top_heads(found: xr.Dataset, role: str, k: int = 3) -> list[dict[str, float | int]]:
-    """Return the `k` heads with the highest score for `role`: layer, head, value, low, high."""
-    if role not in ROLES or role not in found:
-        raise InputError(f"No role '{role}' here. Known: {', '.join(name for name in ROLES if name in found)}.")
-    values = found[role].values
-    order = np.argsort(np.where(np.isfinite(values), -values, np.inf), axis=None, kind="stable")[:k]
-    cells = [divmod(int(at), values.shape[1]) for at in order if np.isfinite(values.flat[at])]
-    return [
-        {
-            "layer": layer,
-            "head": head,
-            "value": float(values[layer, head]),
-            "low": float(found[f"{role}_low"].values[layer, head]),
-            "high": float(found[f"{role}_high"].values[layer, head]),
-        }
-        for layer, head in cells
-    ]
-
-
-def top_table(found: xr.Dataset, k: int = 3) -> dict[str, Any]:
-    """Return every role's definition and its `k` highest heads, and the note, as plain values (for JSON)."""
-    about = {"model": json.loads(found.attrs["model"])["name"], "note": found.attrs["note"]}
-    rows = {
-        name: {
-            "title": role.title,
-            "definition": role.definition,
-            "units": role.units,
-            "top": top_heads(found, name, k),
-        }
-        for name, role in ROLES.items()
-        if name in found
-    }
-    return {**about, "roles": rows}
-
-
-def roles_text(table: dict[str, Any]) -> str:
-    """Return a table of `top_table` as lines: a role's highest heads with their scores and 95% intervals."""
-    lines = []
-    for row in table["roles"].values():
-        places = 1 if row["units"] == "tokens" else 2
-        heads = [
-            f"L{t['layer']}H{t['head']} {t['value']:.{places}f} [{t['low']:.{places}f}, {t['high']:.{places}f}]"
-            for t in row["top"]
-        ]
-        units = f" ({row['units']})" if row["units"] in ("tokens", "nats") else ""
-        lines.append(f"{row['title'] + units:<20} {'  '.join(heads) or 'outside every window'}")
-    if table["note"]:
-        lines.append(f"Note: {table['note']}.")
-    return "\n".join(lines)
-
-
-def check_new(path: str | Path) -> Path:
-    """Return `path`; raise `InputError` if something is there already."""
-    path = Path(path)
-    if path.exists():
-        raise InputError(f"{path} is there already. Give another --out, or move it away.")
-    return path
-
-
-def save_roles(found: xr.Dataset, path: str | Path) -> Path:
-    """Write roles as one NetCDF file, atomically.
-
-    Raises
-    ------
-    InputError
-        `path` is there already.
-    RunError
-        The disk is full or the folder can't be written.
-    """
-    path = check_new(path)
-    return write_netcdf(path, found.assign_attrs(kind="roles", schema_version=SCHEMA_VERSION, complete=1))
-
-
-def load_roles(path: str | Path) -> xr.Dataset:
-    """Read roles written by `save_roles` into memory.
-
-    Raises
-    ------
-    AtlasError
-        No such file, damaged, not roles, or of another schema version.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise AtlasError(f"No roles at {path}. Make them with: headatlas roles MODEL --out {path}")
-    try:
-        found = xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError for damaged files
-        raise AtlasError(f"{path} can't be read as NetCDF ({error}). Run headatlas roles again.") from error
-    kind = (found.attrs.get("kind"), found.attrs.get("schema_version"), found.attrs.get("complete"))
-    if kind != ("roles", SCHEMA_VERSION, 1):
-        raise AtlasError(f"{path} holds no roles of schema version {SCHEMA_VERSION}. Run headatlas roles again.")
-    return found
