@@ -284,7 +284,7 @@ def test_the_command_prints_the_heads_and_writes_the_file(short, tmp_path, capsy
 def test_a_stopped_command_continues_and_starts_over_when_told(short, killed, tmp_path, capsys):
     out = tmp_path / "r.nc"
     (tmp_path / "rows").rename(tmp_path / "r.nc.rows")
-    assert main(["roles", "planted", "--out", str(out), "--seed", "1"]) == 1
+    assert main(["roles", "planted", "--out", str(out), "--seed", "1"]) == 2
     assert "or --fresh" in capsys.readouterr().err
     assert main(["roles", "planted", "--out", str(out), "--seed", "1", "--fresh"]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["r.nc"]
