@@ -16,7 +16,7 @@ from tests.built import QUESTIONS, answers_of, build, make, read, report_of, req
 from tests.faulty_server import FaultyServer, healthy, steps_of
 
 from headatlas.building.agreement import agreement, answers_agree
-from headatlas.building.decompose import DEFINITIONS
+from headatlas.building.passes import DEFINITIONS
 from headatlas.building.replies import find_list
 from headatlas.building.source import read_source
 from headatlas.errors import QuestionError, RunError
