@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from headatlas.building.endpoint import Endpoint, Patience, Sleep, check_url
 from headatlas.building.faults import GivenUp
 from headatlas.building.journal import Caps, Journal, Stopped
 from headatlas.building.outcome import Outcome
-from headatlas.building.replies import Checked
+from headatlas.building.replies import Checked, Model
 from headatlas.building.source import SourceQuestion, read_source
 from headatlas.errors import InputError, RunError
 
@@ -171,12 +172,8 @@ class Builder:
             A file as `source.read_source` reads it, and how many of its questions; None for all.
         out
             A .jsonl file; the journal and the report go beside it.
-        report
-            Called with (stage, done, total).
-        say
-            Told of long pauses.
-        sleep
-            Waits the given seconds between attempts.
+        report, say, sleep
+            Called with (stage, done, total); told of long pauses; waits the given seconds between attempts.
 
         Raises
         ------
@@ -221,20 +218,18 @@ class Builder:
 
     def _ask(self, endpoint: Endpoint, outcome: Outcome, report: Report) -> None:
         """Make both passes and put what comes of them into `outcome`."""
-        common: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
-
-        def first(question: SourceQuestion) -> Checked[Any]:
-            return passes.decompose(endpoint, question, model=self.model, **common)
-
-        self._share_out("decompose", first, outcome.questions, outcome.steps, outcome, report)
-        if judge := outcome.judge:
-
-            def second(question: SourceQuestion) -> Checked[Any]:
-                steps = outcome.steps[question.id].entries
-                return passes.verify(endpoint, question, steps, model=judge, **common)
-
+        model = Model(endpoint, self.model, self.functions, self.repairs)
+        self._share_out(
+            "decompose", partial(passes.decompose, model), outcome.questions, outcome.steps, outcome, report
+        )
+        if outcome.judge:
+            judge = Model(endpoint, outcome.judge, self.functions, self.repairs)
             chosen = [question for question in outcome.questions if question.id in outcome.steps]
-            self._share_out("verify", second, chosen, outcome.verdicts, outcome, report)
+
+            def verify(question: SourceQuestion) -> Checked[Any]:
+                return passes.verify(judge, question, outcome.steps[question.id].entries)
+
+            self._share_out("verify", verify, chosen, outcome.verdicts, outcome, report)
 
     def _share_out(
         self,

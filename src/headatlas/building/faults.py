@@ -21,27 +21,17 @@ class GivenUp(Exception):
 
 @dataclass(eq=False)
 class Fault(Exception):
-    """A request that brought no answer.
-
-    Attributes
-    ----------
-    kind
-        The HTTP status, or "timeout", "connection", "garbage": what reports count by.
-    reason
-        For people.
-    action
-        "again" (after a pause), "refused" (in this form) or "stop" (the whole run).
-    wait
-        Seconds that the endpoint asked for; None where it did not.
-    billed
-        Whether its answer was only lost on the way, and may have cost something all the same.
-    """
+    """A request that brought no answer."""
 
     kind: str
+    """The HTTP status, or "timeout", "connection", "garbage": what reports count by."""
     reason: str
     action: Literal["again", "refused", "stop"] = "again"
+    """After a pause; in this form; the whole run."""
     wait: float | None = None
+    """Seconds that the endpoint asked for."""
     billed: bool = False
+    """Whether its answer was only lost on the way, and may have cost something all the same."""
 
     def __str__(self) -> str:
         return self.reason

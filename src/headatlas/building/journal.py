@@ -9,8 +9,7 @@
 4. SQLite makes every write whole and durable, and locks the file for one process; the lock dies with the process.
 
 To read it: sqlite3 NAME.journal "SELECT about, content FROM requests".
-Caps are on the whole build: a restart gets no new budget. The ledger does not know what questions or answers mean, and
-never sees the key.
+It does not know what questions or answers mean, and never sees the key.
 """
 
 import json
@@ -49,7 +48,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Caps:
-    """What a build may cost; None for no cap.
+    """What a build may cost, all its runs together; None for no cap.
 
     Attributes
     ----------
@@ -86,14 +85,8 @@ class Caps:
 class Journal:
     """The ledger at `path` of the build that `key` describes, within `caps`; locked until it is closed.
 
-    Once `stopped` is set no further request is booked.
-
-    Raises
-    ------
-    InputError
-        The file is another build's, damaged, no journal, or in use by another build.
-    RunError
-        The disk is full or the folder can't be written.
+    Once `stopped` is set no further request is booked. A file that is not this build's, damaged or in use raises
+    `InputError`; one that can't be written, `RunError`.
     """
 
     def __init__(self, path: Path, key: dict[str, Any], caps: Caps) -> None:
@@ -144,12 +137,7 @@ class Journal:
     def request(self, request: str, about: str, most: dict[str, int]) -> Iterator[int]:
         """Book a request that may cost `most` and yield its number; it is under way until the block ends.
 
-        Raises
-        ------
-        RunError
-            The caps do not allow it, or the disk is full.
-        Stopped
-            The run is stopped.
+        Raises `RunError` where the caps do not allow it, `Stopped` where the run is stopped.
         """
         with self._change:
             while not self._has_room(most):

@@ -25,18 +25,10 @@ MOST_LISTED = 20
 
 @dataclass(frozen=True)
 class Outcome:
-    """Both passes over all `questions`, in the source's order; filled as the build goes on.
+    """Both passes over all `questions`, in the source's order, by the options of `build.Builder`.
 
-    Attributes
-    ----------
-    model, judge, functions, keep
-        As in `build.Builder`; `judge` is None without a second judgement.
-    journal
-        For what it took.
-    steps, verdicts
-        Question id -> its steps, and what the judge says of each.
-    failures
-        The questions that a pass came to nothing for, and why.
+    `judge` is None without a second judgement. `steps` and `verdicts` (question id -> its steps, and what the judge
+    says of each) and `failures` (the questions that a pass came to nothing for, and why) are filled as it goes on.
     """
 
     questions: tuple[SourceQuestion, ...]

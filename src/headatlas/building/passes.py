@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from headatlas.building.agreement import answers_agree
-from headatlas.building.endpoint import Endpoint
-from headatlas.building.replies import Checked, Text, converse, entry_of, read_entries
+from headatlas.building.replies import Checked, Model, Text, entry_of, read_entries, schema_of
 from headatlas.building.source import SourceQuestion
 from headatlas.errors import InputError, QuestionError
 from headatlas.questions.functions import check_function
@@ -123,11 +122,9 @@ def read_functions(path: Path) -> dict[str, str]:
     return {function.strip(): definition.strip() for function, definition in found.items()}
 
 
-def decompose(
-    endpoint: Endpoint, question: SourceQuestion, *, model: str, functions: Mapping[str, str], repairs: int
-) -> Checked[Step]:
-    """Return the steps of `question` as `model` sees them (errors: `replies.converse`)."""
-    entry = entry_of(functions, subquestion=Text, function=..., answer=Text)
+def decompose(model: Model, question: SourceQuestion) -> Checked[Step]:
+    """Return the steps of `question` as `model` sees them (errors: `replies.Model.ask`)."""
+    entry = entry_of(model.functions, subquestion=Text, function=..., answer=Text)
 
     def check(rows: list[Any]) -> tuple[Step, ...]:
         if not 1 <= len(rows) <= MOST_STEPS:
@@ -139,26 +136,15 @@ def decompose(
                 raise QuestionError(f"Entry {i + 1} of steps asks the same as entry {asked.index(text) + 1}.")
         return steps
 
+    system = _DECOMPOSE.format(functions=_listed(model.functions), most=MOST_STEPS)
     user = _QUESTION_AND_ANSWER if question.answer else _QUESTION
-    prompt = (
-        _DECOMPOSE.format(functions=_listed(functions), most=MOST_STEPS),
-        user.format(question=question.question, answer=question.answer),
-    )
-    about = f"decompose {question.id}"
-    return converse(endpoint, model, prompt, entry, check, title="decomposition", about=about, repairs=repairs)
+    user = user.format(question=question.question, answer=question.answer)
+    return model.ask(system, user, schema_of(entry, "decomposition"), check, about=f"decompose {question.id}")
 
 
-def verify(
-    endpoint: Endpoint,
-    question: SourceQuestion,
-    steps: tuple[Step, ...],
-    *,
-    model: str,
-    functions: Mapping[str, str],
-    repairs: int,
-) -> Checked[dict[str, Any]]:
-    """Return what `model` says of each of `steps`, as it is written (errors: `replies.converse`)."""
-    backwards = dict(reversed(list(functions.items())))
+def verify(model: Model, question: SourceQuestion, steps: tuple[Step, ...]) -> Checked[dict[str, Any]]:
+    """Return what `model` says of each of `steps`, as it is written (errors: `replies.Model.ask`)."""
+    backwards = dict(reversed(list(model.functions.items())))
     entry = entry_of(backwards, number=int, answer=Text, function=...)
 
     def check(rows: list[Any]) -> tuple[dict[str, Any], ...]:
@@ -169,13 +155,10 @@ def verify(
                 raise QuestionError(f"Entry {number} of steps has number {row['number']}; keep the order.")
         return tuple(map(_compared, read_entries(rows, entry), steps))
 
+    system = _VERIFY.format(functions=_listed(backwards))
     subquestions = "\n".join(f"{i}. {step.subquestion}" for i, step in enumerate(steps, start=1))
-    prompt = (
-        _VERIFY.format(functions=_listed(backwards)),
-        _SUBQUESTIONS.format(question=question.question, subquestions=subquestions),
-    )
-    about = f"verify {question.id}"
-    return converse(endpoint, model, prompt, entry, check, title="judgement", about=about, repairs=repairs)
+    user = _SUBQUESTIONS.format(question=question.question, subquestions=subquestions)
+    return model.ask(system, user, schema_of(entry, "judgement"), check, about=f"verify {question.id}")
 
 
 def _compared(said: Any, step: Step) -> dict[str, Any]:

@@ -11,8 +11,8 @@ It does not know what the entries are, nor how an endpoint is reached.
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
@@ -54,10 +54,7 @@ Text = Annotated[str, AfterValidator(_visible)]
 
 
 def entry_of(functions: Iterable[str], **fields: Any) -> type[BaseModel]:
-    """Return the model of an entry with these fields; one called "function" is one of `functions`.
-
-    Spaces and capitals of a function's name are forgiven.
-    """
+    """Return the model of an entry with these fields; "function" is one of `functions`, spaces and capitals aside."""
     names = tuple(functions)
     spelt = {slug(name): name for name in reversed(names) if slug(name)}
     label = Annotated[
@@ -66,6 +63,17 @@ def entry_of(functions: Iterable[str], **fields: Any) -> type[BaseModel]:
     ]
     typed: dict[str, Any] = {name: (label if name == "function" else kind, ...) for name, kind in fields.items()}
     return create_model("Entry", __base__=_Entry, **typed)
+
+
+def schema_of(entry: type[BaseModel], title: str) -> dict[str, Any]:
+    """Return the JSON schema of a reply, plain enough for every server's strict mode."""
+    return {
+        "title": title,
+        "type": "object",
+        "properties": {"steps": {"type": "array", "items": entry.model_json_schema()}},
+        "required": ["steps"],
+        "additionalProperties": False,
+    }
 
 
 def read_entries(rows: list[Any], entry: type[BaseModel]) -> list[Any]:
@@ -91,52 +99,38 @@ def _wrong(error: Any, entry: type[BaseModel]) -> str:
     return f'{where}: "{name}" must be text, it is {what}.'
 
 
-def converse(
-    endpoint: Endpoint,
-    model: str,
-    prompt: tuple[str, str],
-    entry: type[BaseModel],
-    check: Callable[[list[Any]], tuple[T, ...]],
-    *,
-    title: str,
-    about: str,
-    repairs: int,
-) -> Checked[T]:
-    """Ask until the reply passes, at most `repairs` times again.
+@dataclass(frozen=True)
+class Model:
+    """A model that is asked: where, by which name, which functions (id -> definition), corrected how often."""
 
-    `prompt` is what the system and what the user says. `check` turns the list in the reply into what is made of it, or
-    raises `QuestionError` saying what is wrong.
+    endpoint: Endpoint
+    name: str
+    functions: Mapping[str, str]
+    repairs: int
 
-    Raises
-    ------
-    GivenUp
-        No reply passed ("unusable"), or the endpoint gave none (`Endpoint.ask`, with its other errors).
-    """
-    schema = {  # plain enough for every server's strict mode
-        "title": title,
-        "type": "object",
-        "properties": {"steps": {"type": "array", "items": entry.model_json_schema()}},
-        "required": ["steps"],
-        "additionalProperties": False,
-    }
-    system, user = prompt
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-    request = Request(model, messages, schema, about)
-    answers: list[sqlite3.Row] = []
-    for _ in range(repairs + 1):
-        answer = endpoint.ask(request)
-        answers.append(answer)
-        try:
-            return Checked(check(find_list(answer["content"])), tuple(answers))
-        except QuestionError as error:
-            reason = str(error)
-        if answer["finish"] == "length":
-            reason += f" The reply was cut off at {answer['allowance']} tokens: be shorter."
-        advice = f"This can't be used. {reason}\nReply again with the whole corrected JSON object and nothing else."
-        said = {"role": "assistant", "content": answer["content"][:ECHO] or "(nothing)"}
-        request = replace(request, messages=[*request.messages, said, {"role": "user", "content": advice}])
-    tries = f"{len(answers)} repl{'y' if len(answers) == 1 else 'ies'}"
-    raise GivenUp("unusable", f"no usable reply in {tries}, the last: {one_line(reason)}")
+    def ask(
+        self, system: str, user: str, schema: dict[str, Any], check: Callable[[list[Any]], tuple[T, ...]], *, about: str
+    ) -> Checked[T]:
+        """Ask until the reply passes, at most `repairs` times again; then raise `GivenUp`, or what `Endpoint.ask` does.
+
+        `check` turns the list in the reply into what is made of it, or raises `QuestionError` saying what is wrong.
+        """
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        answers: list[sqlite3.Row] = []
+        for _ in range(self.repairs + 1):
+            answer = self.endpoint.ask(Request(self.name, messages, schema, about))
+            answers.append(answer)
+            try:
+                return Checked(check(find_list(answer["content"])), tuple(answers))
+            except QuestionError as error:
+                reason = str(error)
+            if answer["finish"] == "length":
+                reason += f" The reply was cut off at {answer['allowance']} tokens: be shorter."
+            advice = f"This can't be used. {reason}\nReply again with the whole corrected JSON object and nothing else."
+            said = answer["content"][:ECHO] or "(nothing)"
+            messages = [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": advice}]
+        tries = f"{len(answers)} repl{'y' if len(answers) == 1 else 'ies'}"
+        raise GivenUp("unusable", f"no usable reply in {tries}, the last: {one_line(reason)}")
 
 
 def find_list(text: str) -> list[Any]:
