@@ -320,6 +320,17 @@ def test_half_characters_reach_no_file(one, out):
     assert read(out)[0]["steps"] == steps_of(QUESTIONS[0])
 
 
+def test_half_characters_of_a_judge_are_sent_back(one, out):
+    def reply(body):
+        judged = "Subquestions:" in body["messages"][1]["content"] and len(body["messages"]) == 2
+        return healthy(body).replace("parts", "\\ud800") if judged else healthy(body)
+
+    with FaultyServer(reply=reply) as server:
+        make(server, one, out)
+        assert "Your reply, field 'steps.0.answer'" in server.requests[2]["messages"][-1]["content"]
+    assert read(out)[0]["provenance"]["verification"]["repairs"] == 1
+
+
 # -- sources --------------------------------------------------------------------------------------------
 
 
