@@ -16,7 +16,7 @@ from tests.built import QUESTIONS, answers_of, build, make, read, report_of, req
 from tests.faulty_server import FaultyServer, healthy, steps_of
 
 from headatlas.building.agreement import agreement, answers_agree
-from headatlas.building.decompose import DEFINITIONS
+from headatlas.building.passes import DEFINITIONS
 from headatlas.building.replies import find_list
 from headatlas.building.source import read_source
 from headatlas.errors import QuestionError, RunError
@@ -318,6 +318,17 @@ def test_half_characters_reach_no_file(one, out):
         path.read_bytes().decode()
     json.dumps(requests_of(out), ensure_ascii=False).encode()
     assert read(out)[0]["steps"] == steps_of(QUESTIONS[0])
+
+
+def test_half_characters_of_a_judge_are_sent_back(one, out):
+    def reply(body):
+        judged = "Subquestions:" in body["messages"][1]["content"] and len(body["messages"]) == 2
+        return healthy(body).replace("parts", "\\ud800") if judged else healthy(body)
+
+    with FaultyServer(reply=reply) as server:
+        make(server, one, out)
+        assert "Your reply, field 'steps.0.answer'" in server.requests[2]["messages"][-1]["content"]
+    assert read(out)[0]["provenance"]["verification"]["repairs"] == 1
 
 
 # -- sources --------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from headatlas.building.build import Builder as Builder
 from headatlas.building.build import Built as Built
-from headatlas.building.decompose import read_functions as read_functions
 from headatlas.building.endpoint import Patience as Patience
 from headatlas.building.journal import Caps as Caps
-from headatlas.building.summary import summarize as summarize
+from headatlas.building.outcome import summarize as summarize
+from headatlas.building.passes import read_functions as read_functions

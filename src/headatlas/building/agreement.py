@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:(?<=[0-9])\.[0-9]+|\.[0-9]+)?(?:/[0-9]+)?")
+_TOKEN = re.compile(
+    r"(?P<number>(?<![\w.])(?=[-−]?[./]?[0-9])[-−]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.[0-9]+)?(?:/[0-9]+)?)|\w+"
+)
 _WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
@@ -43,33 +45,21 @@ def answers_agree(one: str, other: str) -> bool:
 
 def _parts(text: str) -> tuple[list[Fraction], list[str]]:
     """Return the numbers of a text in order, and its other words."""
-    text = unicodedata.normalize("NFKC", text).casefold()
     numbers: list[Fraction] = []
     words: list[str] = []
-    at = 0
-    for found in _NUMBER.finditer(text):
-        value = _value(found.group())
-        if value is None:
-            continue
-        _take_words(text[at : found.start()], numbers, words)
-        numbers.append(value)
-        at = found.end()
-    _take_words(text[at:], numbers, words)
+    for token in _TOKEN.finditer(unicodedata.normalize("NFKC", text).casefold()):
+        value = _value(token["number"]) if token["number"] else _VALUE.get(token[0])
+        if value is not None:
+            numbers.append(value)
+        else:
+            words += [word for word in re.findall(r"\w+", token[0]) if word not in _ARTICLES]
     return numbers, words
-
-
-def _take_words(text: str, numbers: list[Fraction], words: list[str]) -> None:
-    for word in re.findall(r"\w+", text):
-        if word in _VALUE:
-            numbers.append(_VALUE[word])
-        elif word not in _ARTICLES:
-            words.append(word)
 
 
 def _value(text: str) -> Fraction | None:
     try:
         return Fraction(text.replace(",", "").replace("−", "-"))
-    except (ValueError, ZeroDivisionError):  # no number, or one of more digits than Python reads
+    except (ValueError, ZeroDivisionError):  # over zero, or more digits than Python reads
         return None
 
 
@@ -84,12 +74,17 @@ def agreement(pairs: Sequence[tuple[str, str]], answers: Sequence[bool]) -> dict
         second label, count; the most frequent first). Shares are None where there is no step.
     """
     n = len(pairs)
+    kappa = None  # of one label only chance agreement is 1, and kappa 0 / 0
+    if len({label for pair in pairs for label in pair}) > 1:
+        from sklearn.metrics import cohen_kappa_score
+
+        kappa = round(float(cohen_kappa_score(*zip(*pairs, strict=True))), 4)
     same = Counter(first for first, second in pairs if first == second)
     confused = Counter(pair for pair in pairs if pair[0] != pair[1])
     return {
         "steps": n,
         "functions": round(same.total() / n, 4) if n else None,
-        "kappa": _kappa(pairs),
+        "kappa": kappa,
         "answers": round(sum(answers) / n, 4) if n else None,
         "by_function": {
             function: {"steps": count, "confirmed": same[function]}
@@ -97,12 +92,3 @@ def agreement(pairs: Sequence[tuple[str, str]], answers: Sequence[bool]) -> dict
         },
         "confusions": [[*pair, count] for pair, count in sorted(confused.items(), key=lambda row: (-row[1], row[0]))],
     }
-
-
-def _kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
-    if len({label for pair in pairs for label in pair}) < 2:
-        return None  # chance agreement is 1: kappa is 0 / 0
-    from sklearn.metrics import cohen_kappa_score
-
-    first, second = zip(*pairs, strict=True)
-    return round(float(cohen_kappa_score(first, second)), 4)

@@ -1,8 +1,8 @@
 """Benchmark questions in, a question set with steps out, every step with where it comes from.
 
-1. The source is read and checked; the files at --out are claimed (`outputs`), the journal opened (`journal`).
-2. Every question is taken apart (`decompose`), then every decomposition judged a second time (`verify`), by a pool of
-   threads (a request is waiting, not computing) through one endpoint. What the journal has is not asked for again.
+1. The source is read and checked; the files at --out are claimed, the journal opened (`journal`).
+2. Every question is taken apart, then every decomposition judged a second time (`passes`), by a pool of threads (a
+   request is waiting, not computing) through one endpoint. What the journal has is not asked for again.
 3. A question that a pass comes to nothing for (`GivenUp`) is told of. Anything worse ends the run: no further request
    leaves, those under way are waited for (their answers are paid for), and nothing is written but the journal.
 4. The questions, in the source's order, and a report (`outcome`) are written.
@@ -11,7 +11,8 @@ The result depends on source and answers only: not on the number of workers, nor
 This module does not know models, heads or atlases.
 """
 
-import threading
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -20,17 +21,67 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from headatlas.building import decompose, verify
+from headatlas._files import write_text
+from headatlas.building import passes
 from headatlas.building.endpoint import Endpoint, Patience, Sleep, check_url
 from headatlas.building.faults import GivenUp
 from headatlas.building.journal import Caps, Journal, Stopped
 from headatlas.building.outcome import Outcome
-from headatlas.building.outputs import Outputs
-from headatlas.building.replies import Checked
+from headatlas.building.replies import Checked, Model
 from headatlas.building.source import SourceQuestion, read_source
 from headatlas.errors import InputError, RunError
 
 Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of a build: ``NAME.jsonl``, ``NAME.journal`` beside it, ``NAME.report.json`` (written last).
+
+    A build writes over files that its own journal knows, and nothing else.
+    """
+
+    questions: Path
+
+    def __post_init__(self) -> None:
+        if self.questions.suffix.lower() != ".jsonl":
+            raise InputError(f"--out {self.questions} must end in .jsonl, as question sets do.")
+        if self.questions.is_dir():
+            raise InputError(f"--out {self.questions} is a folder. Give a file in it.")
+
+    @property
+    def report(self) -> Path:
+        """Where the report goes."""
+        return self.questions.with_suffix(".report.json")
+
+    def claim(self, key: dict[str, Any], caps: Caps) -> Journal:
+        """Open the journal of the build `key`; raise `InputError`, touching nothing, where a file is another's."""
+        path = self.questions.with_suffix(".journal")
+        others = [other for other in (self.questions, self.report) if other.exists()]
+        if others and not path.exists():
+            raise InputError(
+                f"{others[0]} exists, and no {path.name} beside it says that a build made it. Give another "
+                f"--out, or move it away: mv {others[0]} {others[0]}.old"
+            )
+        journal = Journal(path, key, caps)
+        if self.questions.exists() and not journal.noted(_digest(self.questions.read_bytes())):
+            journal.close()
+            raise InputError(
+                f"{self.questions} was changed since it was built. Keep it under another name, then type the same "
+                f"command: mv {self.questions} {self.questions.with_suffix('.edited.jsonl')}"
+            )
+        return journal
+
+    def write(self, journal: Journal, records: list[dict[str, Any]], report: dict[str, Any]) -> None:
+        """Write the questions, then the report; the journal knows the questions' digest before they are there."""
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        journal.note(_digest(text.encode()), "written")
+        write_text(self.questions, text)
+        write_text(self.report, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -58,7 +109,7 @@ class Builder:
     endpoint, model
         An OpenAI-compatible endpoint and the name of a model there.
     functions
-        Function id -> definition; `decompose.DEFINITIONS` by default.
+        Function id -> definition; `passes.DEFINITIONS` by default.
     verify, verify_model
         Whether a second judgement is asked for, and of which model (the same by default).
     keep
@@ -77,7 +128,7 @@ class Builder:
 
     endpoint: str
     model: str
-    functions: Mapping[str, str] = field(default_factory=lambda: dict(decompose.DEFINITIONS))
+    functions: Mapping[str, str] = field(default_factory=lambda: dict(passes.DEFINITIONS))
     verify: bool = True
     verify_model: str | None = None
     keep: str = "all"
@@ -117,18 +168,12 @@ class Builder:
 
         Parameters
         ----------
-        source
-            A file as `source.read_source` reads it.
+        source, limit
+            A file as `source.read_source` reads it, and how many of its questions; None for all.
         out
             A .jsonl file; the journal and the report go beside it.
-        limit
-            Only the first `limit` questions.
-        report
-            Called with (stage, done, total).
-        say
-            Told of long pauses.
-        sleep
-            Waits the given seconds between attempts.
+        report, say, sleep
+            Called with (stage, done, total); told of long pauses; waits the given seconds between attempts.
 
         Raises
         ------
@@ -143,87 +188,89 @@ class Builder:
         key = {
             "source": source.name,
             "model": self.model,
-            "functions": decompose.version(tuple(f"{k}\0{v}" for k, v in self.functions.items())),
-            "prompt": decompose.VERSION,
+            "functions": passes.version(*(f"{name}\0{definition}" for name, definition in self.functions.items())),
+            "prompt": passes.VERSIONS["decompose"],
         }
-        with closing(outputs.claim(key)) as journal:
-            judge = (self.verify_model or self.model) if self.verify else None
+        judge = (self.verify_model or self.model) if self.verify else None
+        with closing(outputs.claim(key, self.caps)) as journal:
             outcome = Outcome(questions, self.model, judge, dict(self.functions), self.keep, journal)
             kept = f"Every answer is kept in {journal.path}: the same command asks only for what is missing."
             try:
-                self._ask(outcome, journal, report or (lambda *_: None), say or (lambda _: None), sleep)
+                endpoint = Endpoint(
+                    url=self.endpoint,
+                    key_env=self.key_env,
+                    journal=journal,
+                    allowance=self.allowance,
+                    patience=self.patience,
+                    sleep=sleep,
+                    say=say or (lambda _: None),
+                )
+                with closing(endpoint):
+                    self._ask(endpoint, outcome, report or (lambda *_: None))
             except RunError as error:
                 raise RunError(f"{error} {outcome.so_far()} {kept}") from None
             records = outcome.records()
             if not records:
                 raise RunError(f"{outcome.emptiness()} {kept}")
-            made = {"source": source.name, "endpoint": self.endpoint, **outcome.report(self.caps)}
+            made = {"source": source.name, "endpoint": self.endpoint, **outcome.report()}
             outputs.write(journal, records, made)
         return Built(outputs, made)
 
-    def _ask(
-        self, outcome: Outcome, journal: Journal, report: Report, say: Callable[[str], None], sleep: Sleep | None
-    ) -> None:
+    def _ask(self, endpoint: Endpoint, outcome: Outcome, report: Report) -> None:
         """Make both passes and put what comes of them into `outcome`."""
-        stopped = threading.Event()
-        common: dict[str, Any] = {"functions": self.functions, "repairs": self.repairs}
-        pool: dict[str, Any] = {"workers": self.workers, "stopped": stopped}
-        with Endpoint(
-            url=self.endpoint,
-            key_env=self.key_env,
-            journal=journal,
-            caps=self.caps,
-            stopped=stopped,
-            allowance=self.allowance,
-            patience=self.patience,
-            sleep=sleep,
-            say=say,
-        ) as endpoint:
-            first = partial(decompose.decompose, endpoint, model=self.model, **common)
-            _share_out(first, outcome.questions, outcome.decomposed, partial(report, "decompose"), **pool)
-            if judge := outcome.judge:
-                parts = outcome.parts
-                chosen = [question for question in outcome.questions if question.id in parts]
+        model = Model(endpoint, self.model, self.functions, self.repairs)
+        self._share_out(
+            "decompose", partial(passes.decompose, model), outcome.questions, outcome.steps, outcome, report
+        )
+        if outcome.judge:
+            judge = Model(endpoint, outcome.judge, self.functions, self.repairs)
+            chosen = [question for question in outcome.questions if question.id in outcome.steps]
 
-                def second(question: SourceQuestion) -> Checked[Any]:
-                    return verify.verify(endpoint, question, parts[question.id].value, model=judge, **common)
+            def verify(question: SourceQuestion) -> Checked[Any]:
+                return passes.verify(judge, question, outcome.steps[question.id].entries)
 
-                _share_out(second, chosen, outcome.verified, partial(report, "verify"), **pool)
+            self._share_out("verify", verify, chosen, outcome.verdicts, outcome, report)
 
+    def _share_out(
+        self,
+        stage: str,
+        work: Callable[[SourceQuestion], Checked[Any]],
+        questions: Sequence[SourceQuestion],
+        found: dict[str, Checked[Any]],
+        outcome: Outcome,
+        report: Report,
+    ) -> None:
+        """Put ``work(question)`` into `found` by the question's id; raise the first error that ends the run.
 
-def _share_out(
-    work: Callable[[SourceQuestion], Checked[Any]],
-    questions: Sequence[SourceQuestion],
-    found: dict[str, Checked[Any] | GivenUp],
-    report: Callable[[int, int], None],
-    *,
-    workers: int,
-    stopped: threading.Event,
-) -> None:
-    """Put ``work(question)``, or why it is given up, into `found` by the question's id; raise the first other error.
+        Ctrl-C ends it without waiting: the threads of this pool are daemons, those of `concurrent.futures` would keep
+        the process until the endpoint answers.
+        """
+        stopped = outcome.journal.stopped
+        place = {question.id: i for i, question in enumerate(outcome.questions)}
+        errors: list[BaseException] = []
 
-    `report` is called with (done, total) by the caller's thread. Ctrl-C ends it without waiting: the threads of this
-    pool are daemons, those of `concurrent.futures` would keep the process until the endpoint answers.
-    """
-    errors: list[BaseException] = []
+        def one(question: SourceQuestion) -> None:
+            try:
+                if not stopped.is_set():
+                    found[question.id] = work(question)
+            except GivenUp as given_up:
+                failure = {"id": question.id, "stage": stage, "kind": given_up.kind, "reason": str(given_up)}
+                outcome.failures.append(failure)
+            except Stopped:  # not what is to be told
+                pass
+            except BaseException as error:  # raised again by the caller's thread
+                errors.append(error)
+                stopped.set()
 
-    def one(question: SourceQuestion) -> None:
-        try:
-            if not stopped.is_set():
-                found[question.id] = work(question)
-        except GivenUp as given_up:
-            found[question.id] = given_up
-        except BaseException as error:  # raised again by the caller's thread
-            stopped.set()
-            errors.append(error)
-
-    report(0, len(questions))
-    with ThreadPool(min(workers, len(questions)) or 1) as pool:
-        try:
-            for _ in pool.imap_unordered(one, questions):
-                report(len(found), len(questions))
-        except BaseException:
-            stopped.set()
-            raise
-    if errors:  # that others were stopped is not what is to be told
-        raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+        report(stage, 0, len(questions))
+        with ThreadPool(min(self.workers, len(questions)) or 1) as pool:
+            try:
+                for done, _ in enumerate(pool.imap_unordered(one, questions), start=1):
+                    if not stopped.is_set():
+                        report(stage, done, len(questions))
+            except BaseException:
+                stopped.set()
+                raise
+        if errors:
+            raise errors[0]
+        outcome.failures.sort(key=lambda failure: (failure["stage"], place[failure["id"]]))

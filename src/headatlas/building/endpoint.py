@@ -2,9 +2,11 @@
 
 1. Answered before: the journal's answer is returned. Else the request is booked (`journal`), sent, and the raw answer
    or the fault kept. The client's own retries are off: it would send what is not booked.
-2. A passing fault is tried again (tenacity) after the pause that the endpoint asks for, or one that doubles, with
-   jitter. Refused forms of request give way to smaller ones (`dialect`) until one is answered; that one is kept.
-3. What stays without an answer is given up. Too many in a row, with no answer between, stop the run: three where this
+2. A passing fault (408, 409, 425, 429, 5xx, a timeout, a dropped connection, a body that is no chat completion) is
+   tried again (tenacity) after the pause that the endpoint asks for, or one that doubles, with jitter.
+3. A refused key, no credit, no such model or address, or a wait of more than ten minutes stops the run at once.
+4. Any other 4xx refuses the form of the request: smaller ones are tried (`Dialect`) until one is answered; it is kept.
+5. What stays without an answer is given up. Too many in a row, with no answer between, stop the run: three where this
    build never got an answer (the endpoint is not there, or takes nothing of ours), ten unanswered where it did (the
    endpoint has gone).
 
@@ -16,47 +18,38 @@ import hashlib
 import json
 import os
 import random
+import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from headatlas.building.dialect import Dialect
-from headatlas.building.faults import Fault, GivenUp, one_line, status_fault
-from headatlas.building.journal import Answer, Caps, Journal, Tokens
+from headatlas.building.faults import Fault, GivenUp, complaint, one_line, retry_after
+from headatlas.building.journal import COST, Journal
 from headatlas.errors import InputError, RunError
 
 Sleep = Callable[[float], object]
 
 NEVER_ANSWERED, GONE = 3, 10
 """Requests given up in a row that stop a run: before the first answer of a build, and after it."""
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PATIENCE = 1.0, 60.0, 600.0
+"""Seconds: the pause after a first attempt, what doubling ends at, and the wait that is come back after by hand."""
 NO_KEY = "none"
 """Sent to endpoints where no key is set: the client insists on one, local servers ignore it."""
 SECRET = 8
 """Characters that a key has at least; shorter ones ("none", "EMPTY") are words, and stay where they stand."""
+SHAPES = ("json_schema", "json_object", "plain")
 _EXAMPLE = "Give an address such as http://localhost:8000/v1; the key is read from the environment (--key-env)."
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long and how often an endpoint is asked.
-
-    Attributes
-    ----------
-    attempts
-        How often a request is sent before it is given up.
-    timeout
-        Seconds without a byte before a request counts as lost.
-    first_pause, longest_pause
-        Seconds: of the pause after the first attempt, and what doubling ends at.
-    """
+    """How often a request is sent before it is given up, and after how many seconds without a byte it is lost."""
 
     attempts: int = 6
     timeout: float = 120.0
-    first_pause: float = 1.0
-    longest_pause: float = 60.0
 
     def __post_init__(self) -> None:
         if self.attempts < 1:
@@ -80,17 +73,50 @@ class Request:
         return hashlib.sha256(json.dumps([self.model, self.messages]).encode()).hexdigest()
 
 
-def check_url(url: str) -> str:
-    """Return `url` without what the client adds itself.
+@dataclass(frozen=True)
+class Dialect:
+    """One form of a request: how JSON is asked for, what bounds the answer, whether temperature 0 is asked for.
 
-    Raises
-    ------
-    InputError
-        Not http(s), no host, or something in it that may be a secret (user, password, query).
+    Servers that ignore what they do not know (`transformers serve`) never refuse; answers are checked anyway.
     """
+
+    shape: str = SHAPES[0]
+    length: str = "max_tokens"
+    temperature: bool = True
+
+    def arguments(self, schema: dict[str, Any], allowance: int) -> dict[str, Any]:
+        """Return the parameters of a request beside model and messages."""
+        arguments: dict[str, Any] = {self.length: allowance}
+        if self.temperature:  # some models take their own only
+            arguments["temperature"] = 0
+        if self.shape == "json_schema":
+            form = {"name": schema["title"], "schema": schema, "strict": True}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": form}
+        elif self.shape == "json_object":
+            arguments["response_format"] = {"type": "json_object"}
+        return arguments
+
+    def smaller(self, said: str) -> "Dialect | None":
+        """Return the form to try after a refusal with this message; None when there is none left.
+
+        What the message names is renamed or left out; else the schema gives way to "some JSON object" and that to
+        plain instructions, which the prompts carry in any case.
+        """
+        said = said.lower()
+        if self.length == "max_tokens" and "max_completion_tokens" in said:
+            return replace(self, length="max_completion_tokens")
+        if self.temperature and "temperature" in said:
+            return replace(self, temperature=False)
+        if self.shape != SHAPES[-1]:
+            return replace(self, shape=SHAPES[SHAPES.index(self.shape) + 1])
+        return None
+
+
+def check_url(url: str) -> str:
+    """Return `url` without what the client adds itself; raise `InputError` where it is none, or may hold a secret."""
     try:
         parts = urlsplit(url.strip())
-        host, port = parts.hostname, parts.port
+        host, _ = parts.hostname, parts.port
     except ValueError:
         raise InputError(f"--endpoint is no URL. {_EXAMPLE}") from None
     if parts.username is not None or parts.password is not None:
@@ -99,9 +125,7 @@ def check_url(url: str) -> str:
         raise InputError(f"--endpoint has something after '?' or '#', which may be a key. {_EXAMPLE}")
     if parts.scheme not in ("http", "https") or not host:
         raise InputError(f"--endpoint '{one_line(url, 80)}' is not http:// or https://. {_EXAMPLE}")
-    at = f"[{host}]" if ":" in host else host
-    path = parts.path.rstrip("/").removesuffix("/chat/completions")
-    return f"{parts.scheme}://{at}{f':{port}' if port else ''}{path}"
+    return parts._replace(path=parts.path.rstrip("/").removesuffix("/chat/completions")).geturl()
 
 
 def is_exposed(url: str) -> bool:
@@ -111,13 +135,7 @@ def is_exposed(url: str) -> bool:
 
 
 def read_key(variable: str | None) -> tuple[str, str]:
-    """Return the key in the environment variable (OPENAI_API_KEY for None), and what to type for another.
-
-    Raises
-    ------
-    InputError
-        A variable that was named is not set, or what it holds can't be sent.
-    """
+    """Return the key in the environment variable (OPENAI_API_KEY for None), and what to type for another."""
     name = variable or "OPENAI_API_KEY"
     key = os.environ.get(name, "").strip()
     if not key:
@@ -131,17 +149,15 @@ def read_key(variable: str | None) -> tuple[str, str]:
 
 @dataclass(kw_only=True, eq=False)
 class Endpoint:
-    """One endpoint, for all workers at once, open inside a ``with`` (most attributes as in `build.Builder`).
+    """One endpoint, for all workers at once, until it is closed (most attributes as in `build.Builder`).
 
-    Nothing is sent once `stopped` is set. `sleep` waits the given seconds, by default until `stopped` at most; `say`
-    is told of pauses that a person would wonder about.
+    `sleep` waits the given seconds, by default until the journal is stopped at most; `say` is told of pauses that a
+    person would wonder about.
     """
 
     url: str
     key_env: str | None
     journal: Journal
-    caps: Caps
-    stopped: threading.Event
     allowance: int
     patience: Patience
     sleep: Sleep | None
@@ -152,8 +168,6 @@ class Endpoint:
         self._locks: dict[str, threading.Lock] = {}
         self._settled: set[str] = set()
         self._given_up = 0
-
-    def __enter__(self) -> "Endpoint":
         try:
             import openai
             import tenacity
@@ -163,8 +177,8 @@ class Endpoint:
         if self._key != NO_KEY and is_exposed(self.url):
             self.say(f"The key goes to {self.url} unencrypted: anyone on the way can read it. Use https://.")
         self._client = openai.OpenAI(base_url=self.url, api_key=self._key, max_retries=0, timeout=self.patience.timeout)
-        self._doubling = tenacity.wait_exponential(self.patience.first_pause, self.patience.longest_pause)
-        sleep: Any = self.sleep or self.stopped.wait
+        self._doubling = tenacity.wait_exponential(FIRST_PAUSE, LONGEST_PAUSE)
+        sleep: Any = self.sleep or self.journal.stopped.wait
         self._insist = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.patience.attempts),
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Fault) and error.action == "again"),
@@ -173,33 +187,30 @@ class Endpoint:
             before_sleep=self._tell,
             reraise=True,
         )
-        return self
+        self.close = self._client.close
 
-    def __exit__(self, *exc: object) -> None:
-        self._client.close()
+    def ask(self, request: Request) -> sqlite3.Row:
+        """Return the answer to `request` as the journal's row, from there where it is.
 
-    def ask(self, request: Request) -> Answer:
-        """Return the answer to `request`, from the journal where it is there.
-
-        Raises
-        ------
-        GivenUp
-            This request gets no answer now ("unanswered"), or never ("refused").
-        RunError
-            The run can't go on: access refused, no such model, a cap, nothing answered at all.
-        Stopped
-            Another worker ended the run.
+        Raises `GivenUp` where this request gets no answer now ("unanswered") or never ("refused"), `RunError` where
+        the run can't go on, `journal.Stopped` where another worker ended it.
         """
         with self._alone(request.digest):  # the same question twice in a source is asked once
-            kept = self.journal.answer(request.digest)
-            if kept and (kept.finish != "length" or kept.allowance >= self.allowance):
-                return kept
+            answer = self.journal.answer(request.digest)
+            if answer and (answer["finish"] != "length" or answer["allowance"] >= self.allowance):
+                return answer
             try:
-                answer = self._insist(self._in_some_dialect, request)
+                self._insist(self._in_some_dialect, request)
             except Fault as fault:
                 raise self._end(fault) from None
             self._given_up = 0
+            answer = self.journal.answer(request.digest)
+            assert answer, "just settled"
             return answer
+
+    def _alone(self, name: str) -> threading.Lock:
+        """Return the lock of that name, made on first use."""
+        return self._locks.setdefault(name, threading.Lock())
 
     def _pause(self, state: Any) -> float:
         """Return the seconds to wait after an attempt; never less than the endpoint asked for."""
@@ -231,105 +242,106 @@ class Endpoint:
                 return given_up
             return RunError(f"{self.url} answers nothing: {self._given_up} requests in a row, {given_up}.")
 
-    def _in_some_dialect(self, request: Request) -> Answer:
+    def _in_some_dialect(self, request: Request) -> None:
         """Send in the form that is known to be taken; until one is, one worker tries and the others wait."""
         name = f"dialect of {request.model}"
         with self._alone(name) if request.model not in self._settled else nullcontext():
-            dialect: Dialect | None = Dialect(**self.journal.noted(name) or {})
-            while dialect:
+            dialect = Dialect(**self.journal.noted(name) or {})
+            while True:
                 try:
-                    answer = self._once(request, dialect)
+                    self._once(request, dialect)
+                    break
                 except Fault as fault:
-                    if fault.action != "refused" or request.model in self._settled:
+                    smaller = dialect.smaller(str(fault)) if fault.action == "refused" else None
+                    if smaller is None or request.model in self._settled:  # so it was not the form
                         raise
-                    dialect = dialect.smaller(str(fault))
-                    if dialect is None:  # so it was not the form
-                        raise
-                else:
-                    self._settled.add(request.model)
-                    self.journal.note(name, asdict(dialect))
-                    return answer
-        raise AssertionError("the last form is answered or raises")
+                    dialect = smaller
+            self._settled.add(request.model)
+            self.journal.note(name, asdict(dialect))
 
-    def _once(self, request: Request, dialect: Dialect) -> Answer:
-        most = Tokens(len(json.dumps([request.messages, request.schema]).encode()), self.allowance, 1)
-        arguments = dialect.arguments(request.schema, self.allowance)
-        with self.journal.request(request.digest, request.about, most, caps=self.caps, stopped=self.stopped) as number:
+    def _once(self, request: Request, dialect: Dialect) -> None:
+        """Book, send and settle one request."""
+        size = len(json.dumps([request.messages, request.schema]).encode())
+        most = dict(zip(COST, (size, self.allowance, 1), strict=True))
+        with self.journal.request(request.digest, request.about, most) as number:
             try:
-                body, choice = self._send(request, arguments)
+                answer = self._send(request, dialect.arguments(request.schema, self.allowance))
             except Fault as fault:
-                cost = most if fault.billed else Tokens()
-                self.journal.settle(number, cost, fault=fault.kind, reason=str(fault))
+                cost = most if fault.billed else dict.fromkeys(COST, 0)
+                self.journal.settle(number, **cost, fault=fault.kind, reason=str(fault))
                 raise
-            self.journal.settle(
-                number,
-                _usage(body) or most,
-                content=self._hide(_content(choice)),
-                finish=one_line(self._hide(str(choice.get("finish_reason") or ""))),
-                served_by=one_line(self._hide(str(body.get("model") or request.model))),
-                allowance=self.allowance,
-                shape=dialect.shape,
-                endpoint=self.url,
-            )
-        answer = self.journal.answer(request.digest)
-        assert answer, "just settled"
-        return answer
+            form = {"allowance": self.allowance, "shape": dialect.shape, "endpoint": self.url}
+            self.journal.settle(number, **{**most, **answer, **form})
 
-    def _send(self, request: Request, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return a response's decoded body and its first choice, or raise the `Fault` that it is."""
+    def _send(self, request: Request, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Return what a response says, as columns of the journal, or raise the `Fault` that it is."""
         import openai
 
         create: Any = self._client.chat.completions.with_raw_response.create
         try:
             raw = create(model=request.model, messages=request.messages, **arguments)
             text = raw.http_response.content.decode("utf-8", "replace")
-        except openai.APITimeoutError as error:
-            waited = f"nothing for {self.patience.timeout:g} s"
-            raise Fault("timeout", f"timed out ({waited}; --timeout)", billed=_was_sent(error)) from None
-        except openai.APIConnectionError as error:
-            why = one_line(self._hide(str(error.__cause__ or error)))
-            raise Fault("connection", f"connection failed ({why})", billed=_was_sent(error)) from None
-        except openai.APIStatusError as error:
-            status, headers, body = error.status_code, error.response.headers, error.body
-            about = {"model": request.model, "url": self.url, "key": self._advice}
-            raise status_fault(status, headers, body, hide=self._hide, **about) from None
         except openai.OpenAIError as error:
-            raise Fault("client", one_line(self._hide(str(error))), billed=True) from None
+            raise self._fault(error, request.model) from None
         try:
             body = json.loads(text)
             choice = body["choices"][0]
-            if not isinstance(choice["message"], dict):
-                raise TypeError
-        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+            content = choice["message"].get("content") or choice["message"].get("refusal")
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             said = one_line(self._hide(text), 60)
             raise Fault("garbage", f"the body is no chat completion ('{said}')", billed=True) from None
-        return body, choice
+        if isinstance(content, list):  # some servers send it in parts
+            content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        return {
+            "content": self._hide(content or ""),
+            "finish": one_line(self._hide(choice.get("finish_reason") or "")),
+            "served_by": one_line(self._hide(body.get("model") or request.model)),
+            **_usage(body.get("usage")),
+        }
 
-    def _alone(self, name: str) -> threading.Lock:
-        """Return the lock of that name, made on first use."""
-        return self._locks.setdefault(name, threading.Lock())
+    def _fault(self, error: Any, model: str) -> Fault:
+        """Return what a client's error means."""
+        import openai
 
-    def _hide(self, text: str) -> str:
-        """Return `text` without the key and without half surrogate pairs, which no file can hold."""
-        text = text.encode("utf-8", "replace").decode()
+        if isinstance(error, openai.APIStatusError):
+            return self._status_fault(error, model)
+        sent = not type(error.__cause__).__name__.startswith("Connect")  # ConnectError, ConnectTimeout: it never left
+        if isinstance(error, openai.APITimeoutError):
+            return Fault("timeout", f"timed out (nothing for {self.patience.timeout:g} s; --timeout)", billed=sent)
+        why = one_line(self._hide(error.__cause__ or error))
+        if isinstance(error, openai.APIConnectionError):
+            return Fault("connection", f"connection failed ({why})", billed=sent)
+        return Fault("client", why, billed=True)
+
+    def _status_fault(self, error: Any, model: str) -> Fault:
+        status, kind = error.status_code, str(error.status_code)
+        said = one_line(self._hide(complaint(error.body)))
+        reason = f"{kind} ({said})" if said else kind
+        if status in (401, 403):
+            return Fault(kind, f"The endpoint refused access: {reason}. {self._advice}", "stop")
+        if status == 402 or (status == 429 and "insufficient_quota" in str(error.body)):
+            advice = "Top it up; the same command continues."
+            return Fault(kind, f"The endpoint has no credit left: {reason}. {advice}", "stop")
+        if status == 404 and "support" not in said.lower():  # a router may have no server that supports the form
+            advice = "Check --model, and --endpoint: it mostly ends in /v1."
+            return Fault(kind, f"Nothing at {self.url} for model '{model}': {reason}. {advice}", "stop")
+        if status not in (408, 409, 425, 429) and (status < 500 or status == 501):
+            return Fault(kind, reason, "refused")
+        wait = retry_after(error.response.headers)
+        if wait is not None and wait > LONGEST_PATIENCE:
+            reason = f"The endpoint asks to wait {wait:.0f} s: {reason}. The same command continues later."
+            return Fault(kind, reason, "stop")
+        return Fault(kind, reason, wait=wait)
+
+    def _hide(self, said: object) -> str:
+        """Return `said` as text without the key and without half surrogate pairs, which no file can hold."""
+        text = str(said).encode("utf-8", "replace").decode()
         return text.replace(self._key, "[key]") if len(self._key) >= SECRET else text
 
 
-def _was_sent(error: Exception) -> bool:
-    """Say whether a request may have reached the endpoint: not where no connection was made."""
-    return not type(error.__cause__).__name__.startswith("Connect")  # ConnectError, ConnectTimeout
-
-
-def _content(choice: dict[str, Any]) -> str:
-    """Return the text of a choice; some servers send it in parts, and a refusal is text as well."""
-    content = choice["message"].get("content")
-    if isinstance(content, list):
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content or choice["message"].get("refusal") or "")
-
-
-def _usage(body: dict[str, Any]) -> Tokens | None:
-    """Return the usage that the endpoint reports; None where it reports none that makes sense."""
-    usage = body.get("usage")
-    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")] if isinstance(usage, dict) else [None]
-    return Tokens(*counts) if all(isinstance(n, int) and 0 <= n < 2**40 for n in counts) else None
+def _usage(reported: Any) -> dict[str, int]:
+    """Return the tokens that an endpoint reports, as columns of the journal; none where it makes no sense."""
+    usage = reported if isinstance(reported, dict) else {}
+    counts = [usage.get("prompt_tokens"), usage.get("completion_tokens"), 0]
+    sound = [count for count in counts if isinstance(count, int) and 0 <= count < 2**40]
+    return dict(zip(COST, sound, strict=True)) if sound == counts else {}

@@ -9,17 +9,16 @@
 4. SQLite makes every write whole and durable, and locks the file for one process; the lock dies with the process.
 
 To read it: sqlite3 NAME.journal "SELECT about, content FROM requests".
-Caps are on the whole build, earlier runs of it included: a restart gets no new budget. The ledger does not know what
-questions or answers mean, and never sees the key.
+It does not know what questions or answers mean, and never sees the key.
 """
 
 import json
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,9 @@ from headatlas.errors import HeadatlasError, InputError, RunError
 
 SCHEMA = 0x48415402
 """What says, in the file's header, that it is a journal of this form ("HAT", 2; 1 was JSON Lines)."""
+COST = ("prompt", "completion", "estimated")
+"""What a request costs: tokens of it and of its answer; and 1 where they are an upper bound."""
+# The index by_cost is for sums: they then pass the answers by.
 _TABLES = """
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE requests (
@@ -38,7 +40,6 @@ CREATE TABLE requests (
 CREATE INDEX by_request ON requests (request);
 CREATE INDEX by_cost ON requests (prompt, completion, estimated)
 """
-"""The index by_cost is for sums: they then pass the answers by."""
 
 
 class Stopped(Exception):
@@ -46,25 +47,13 @@ class Stopped(Exception):
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Tokens of requests and of their answers; `estimated` counts the requests of which they are an upper bound."""
-
-    prompt: int = 0
-    completion: int = 0
-    estimated: int = 0
-
-    def __add__(self, other: "Tokens") -> "Tokens":
-        return Tokens(self.prompt + other.prompt, self.completion + other.completion, self.estimated + other.estimated)
-
-
-@dataclass(frozen=True)
 class Caps:
-    """What a build may cost.
+    """What a build may cost, all its runs together; None for no cap.
 
     Attributes
     ----------
     max_requests
-        Requests, retries included; None for no cap.
+        Requests, retries included.
     max_spend
         US dollars; needs both prices.
     price_in, price_out
@@ -88,55 +77,21 @@ class Caps:
         if self.max_spend is not None and self.price_in is None:
             raise InputError("--max-spend needs the endpoint's prices: give --price-in and --price-out as well.")
 
-    def cost(self, tokens: Tokens) -> float | None:
-        """Return what `tokens` cost in US dollars; None without prices."""
-        if self.price_in is None or self.price_out is None:
-            return None
-        return (tokens.prompt * self.price_in + tokens.completion * self.price_out) / 1e6
-
-    def passed(self, spent: Tokens, most: Tokens) -> bool:
-        """Say whether a request of at most `most` could pass the cap on spend."""
-        return self.max_spend is not None and (self.cost(spent + most) or 0.0) > self.max_spend
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One raw answer, where it comes from ("shape": how JSON was asked for) and what it cost; a row of the ledger."""
-
-    request: str
-    content: str
-    finish: str
-    served_by: str
-    allowance: int
-    shape: str
-    endpoint: str
-    when: str
-    prompt: int
-    completion: int
-    estimated: int
-
-    @property
-    def tokens(self) -> Tokens:
-        """What it cost."""
-        return Tokens(self.prompt, self.completion, self.estimated)
-
-
-_ANSWER = ", ".join(f'"{field.name}"' for field in fields(Answer))
+    def cost(self, tokens: Mapping[str, int]) -> float:
+        """Return what `tokens` cost in US dollars; 0 without prices."""
+        return (tokens["prompt"] * (self.price_in or 0) + tokens["completion"] * (self.price_out or 0)) / 1e6
 
 
 class Journal:
-    """The ledger at `path` of the build that `key` describes; locked until it is closed.
+    """The ledger at `path` of the build that `key` describes, within `caps`; locked until it is closed.
 
-    Raises
-    ------
-    InputError
-        The file is another build's, damaged, no journal, or in use by another build.
-    RunError
-        The disk is full or the folder can't be written.
+    Once `stopped` is set no further request is booked. A file that is not this build's, damaged or in use raises
+    `InputError`; one that can't be written, `RunError`.
     """
 
-    def __init__(self, path: Path, key: dict[str, Any]) -> None:
-        self.path = path
+    def __init__(self, path: Path, key: dict[str, Any], caps: Caps) -> None:
+        self.path, self.caps = path, caps
+        self.stopped = threading.Event()
         self._change = threading.Condition()
         self._under_way = 0
         try:
@@ -145,6 +100,7 @@ class Journal:
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
             raise RunError(f"Can't write {path}: {reason}. Give another --out.") from error
+        self._database.row_factory = sqlite3.Row
         try:
             self._claim(key)
         except BaseException:
@@ -156,12 +112,10 @@ class Journal:
         with self._change:
             self._database.close()
 
-    def answer(self, request: str) -> Answer | None:
-        """Return the last answer to `request`, if there is one."""
-        rows = self._run(
-            f"SELECT {_ANSWER} FROM requests WHERE request = ? AND content NOTNULL ORDER BY number", request
-        )
-        return Answer(*rows[-1]) if rows else None
+    def answer(self, request: str) -> sqlite3.Row | None:
+        """Return the row of the last answer to `request`, if there is one."""
+        answered = "request = ? AND content NOTNULL ORDER BY number DESC LIMIT 1"
+        return next(iter(self._run(f"SELECT * FROM requests WHERE {answered}", request)), None)
 
     def times(self, request: str) -> int:
         """Return how often `request` was sent, over all runs."""
@@ -169,47 +123,27 @@ class Journal:
 
     def counts(self) -> dict[str, Any]:
         """Return how many requests were sent and answered, and the faults of the others, kind -> count."""
-        ((sent, answered),) = self._run(
-            "SELECT count(*), count(DISTINCT CASE WHEN content NOTNULL THEN request END) FROM requests"
-        )
+        answered = "count(DISTINCT CASE WHEN content NOTNULL THEN request END)"
+        (counts,) = self._run(f"SELECT count(*) AS sent, {answered} AS answered FROM requests")
         faults = self._run("SELECT fault, count(*) FROM requests WHERE fault NOTNULL GROUP BY fault ORDER BY fault")
-        return {"sent": sent, "answered": answered, "faults": dict(faults)}
+        return {**dict(counts), "faults": dict(map(tuple, faults))}
 
-    def spent(self) -> Tokens:
+    def spent(self) -> dict[str, int]:
         """Return what all requests cost; those not settled, at most."""
-        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in ("prompt", "completion", "estimated"))
-        return Tokens(*self._run(f"SELECT {sums} FROM requests")[0])
+        sums = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in COST)
+        return dict(self._run(f"SELECT {sums} FROM requests")[0])
 
     @contextmanager
-    def request(self, request: str, about: str, most: Tokens, *, caps: Caps, stopped: threading.Event) -> Iterator[int]:
+    def request(self, request: str, about: str, most: dict[str, int]) -> Iterator[int]:
         """Book a request that may cost `most` and yield its number; it is under way until the block ends.
 
-        Raises
-        ------
-        RunError
-            `caps` do not allow it, or the disk is full.
-        Stopped
-            `stopped` is set, before it left.
+        Raises `RunError` where the caps do not allow it, `Stopped` where the run is stopped.
         """
         with self._change:
-            while True:
-                if stopped.is_set():
-                    raise Stopped
-                sent = self._run("SELECT count(*) FROM requests")
-                if caps.max_requests is not None and sent[0][0] >= caps.max_requests:
-                    raise RunError(f"Stopped at --max-requests {caps.max_requests}.")
-                spent = self.spent()
-                if not caps.passed(spent, most):
-                    break
-                if not self._under_way:
-                    raise RunError(
-                        f"Stopped before --max-spend {caps.max_spend:g}: {caps.cost(spent):.4f} USD are spent, and the "
-                        f"next request could cost {caps.cost(most):.4f}."
-                    )
+            while not self._has_room(most):
                 self._change.wait(0.5)
-            columns = (request, about, now(), most.prompt, most.completion, most.estimated)
-            names = "request, about, sent, prompt, completion, estimated"
-            self._run(f"INSERT INTO requests ({names}) VALUES (?, ?, ?, ?, ?, ?)", *columns)
+            row = {"request": request, "about": about, "sent": _now(), **most}
+            self._run(f"INSERT INTO requests ({', '.join(row)}) VALUES (?, ?, ?, ?, ?, ?)", *row.values())
             number = self._run("SELECT last_insert_rowid()")[0][0]
             self._under_way += 1
         try:
@@ -219,9 +153,26 @@ class Journal:
                 self._under_way -= 1
                 self._change.notify_all()
 
-    def settle(self, number: int, cost: Tokens, **columns: Any) -> None:
-        """Keep what came of request `number` (columns of the ledger), and what it cost."""
-        columns |= {**vars(cost), "when": now()}
+    def _has_room(self, most: dict[str, int]) -> bool:
+        """Say whether a request may leave, or waits for what those under way come to; raise where it never may."""
+        if self.stopped.is_set():
+            raise Stopped
+        caps, spent = self.caps, self.spent()
+        sent = self._run("SELECT count(*) FROM requests")[0][0]
+        if caps.max_requests is not None and sent >= caps.max_requests:
+            raise RunError(f"Stopped at --max-requests {caps.max_requests}.")
+        if caps.max_spend is None or caps.cost(spent) + caps.cost(most) <= caps.max_spend:
+            return True
+        if not self._under_way:
+            raise RunError(
+                f"Stopped before --max-spend {caps.max_spend:g}: {caps.cost(spent):.4f} USD are spent, and the "
+                f"next request could cost {caps.cost(most):.4f}."
+            )
+        return False
+
+    def settle(self, number: int, **columns: Any) -> None:
+        """Keep what came of request `number`, and what it cost (columns of the ledger)."""
+        columns["when"] = _now()
         names = ", ".join(f'"{name}" = ?' for name in columns)
         self._run(f"UPDATE requests SET {names} WHERE number = ?", *columns.values(), number)
 
@@ -234,6 +185,33 @@ class Journal:
         """Keep `value`, anything that JSON holds, under `name`."""
         if self.noted(name) != value:  # a build that changes nothing leaves the file's bytes alone
             self._run("INSERT OR REPLACE INTO notes VALUES (?, ?)", name, json.dumps(value))
+
+    def _claim(self, key: dict[str, Any]) -> None:
+        """Lock the file and make sure that it is this build's: new, or its own, or another's that got no answer."""
+        self._run("PRAGMA locking_mode = EXCLUSIVE")
+        self._run("PRAGMA synchronous = EXTRA")  # a power cut loses nothing that was paid for, either
+        self._run("BEGIN EXCLUSIVE")
+        if not self._run("SELECT 1 FROM sqlite_master"):
+            for statement in _TABLES.split(";"):
+                self._run(statement)
+            self._run(f"PRAGMA user_version = {SCHEMA}")
+        if self._run("PRAGMA user_version")[0][0] != SCHEMA:
+            raise self._refused("NOTADB", "")
+        if (found := self._run("PRAGMA quick_check(1)")[0][0]) != "ok":
+            raise self._refused("CORRUPT", found)
+        there = self.noted("build") or {}
+        differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
+        if differ and there and self.counts()["answered"]:
+            name = differ[0]
+            raise InputError(
+                f"{self.path} is the journal of another build: {', '.join(differ)} differ ({name}: there "
+                f"{there.get(name)}, here {key.get(name)}). Give another --out."
+            )
+        if differ:
+            self._run("DELETE FROM requests")
+            self._run("DELETE FROM notes")
+        self.note("build", key)
+        self._run("COMMIT")
 
     def _run(self, statement: str, *values: Any) -> list[Any]:
         try:
@@ -256,34 +234,6 @@ class Journal:
             f"Can't write {self.path}: {reason}. What was kept stays; free space and type the same command."
         )
 
-    def _claim(self, key: dict[str, Any]) -> None:
-        """Lock the file and make sure that it is this build's: new, or its own, or another's that got no answer."""
-        self._run("PRAGMA locking_mode = EXCLUSIVE")
-        self._run("PRAGMA synchronous = EXTRA")  # a power cut loses nothing that was paid for, either
-        self._run("BEGIN EXCLUSIVE")
-        if not self._run("SELECT 1 FROM sqlite_master"):
-            for statement in _TABLES.split(";"):
-                self._run(statement)
-            self._run(f"PRAGMA user_version = {SCHEMA}")
-        if self._run("PRAGMA user_version") != [(SCHEMA,)]:
-            raise self._refused("NOTADB", "")
-        if (found := self._run("PRAGMA quick_check(1)")) != [("ok",)]:
-            raise self._refused("CORRUPT", found[0][0])
-        there = self.noted("build") or {}
-        differ = sorted(k for k in key.keys() | there.keys() if key.get(k) != there.get(k))
-        if differ and there and self.counts()["answered"]:
-            name = differ[0]
-            raise InputError(
-                f"{self.path} is the journal of another build: {', '.join(differ)} differ ({name}: there "
-                f"{there.get(name)}, here {key.get(name)}). Give another --out."
-            )
-        if differ:
-            self._run("DELETE FROM requests")
-            self._run("DELETE FROM notes")
-        self.note("build", key)
-        self._run("COMMIT")
 
-
-def now() -> str:
-    """Return the time in UTC to the second, as ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")  # ISO 8601

@@ -1,46 +1,34 @@
-"""What both passes made of the questions, as the records and the report that are written.
+"""What both passes made of the questions: the records, the report and the lines for a person that are made of them.
 
 1. A record is a question in this project's schema (`questions.Question`) with ``provenance``: model, endpoint, time,
    prompt, requests, tokens, the digest under which the journal has the raw answer, and the second judgement of every
    step.
 2. The report counts what was asked, built, dropped and failed, and how far the two judgements agree. Agreement is over
-   all steps built, also where only the confirmed ones are kept.
-
-It does not know how answers are come by.
+   all steps built, also where only the confirmed ones are kept. Every number that a person is told is in it.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from headatlas.building import decompose, verify
 from headatlas.building.agreement import agreement
-from headatlas.building.faults import GivenUp
-from headatlas.building.journal import Caps, Journal, Tokens
+from headatlas.building.journal import COST, Journal
+from headatlas.building.passes import VERSIONS
 from headatlas.building.replies import Checked
 from headatlas.building.source import SourceQuestion
-from headatlas.building.verify import Judgement
-from headatlas.questions.functions import order_functions
+from headatlas.questions.functions import function_title, order_functions
 from headatlas.questions.schema import Step
 
-Steps = Checked[tuple[Step, ...]]
-Verdict = Checked[tuple[Judgement, ...]]
+MOST_LISTED = 20
+"""Failures that are listed one by one; the report has them all."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Both passes over all questions.
+    """Both passes over all `questions`, in the source's order, by the options of `build.Builder`.
 
-    Attributes
-    ----------
-    questions
-        All that are asked, in the source's order.
-    model, judge, functions, keep
-        As in `build.Builder`; `judge` is None without a second judgement.
-    journal
-        For what it took.
-    decomposed, verified
-        Question id -> its steps and the second judgement of them, or why there is none; filled as the build goes on.
+    `judge` is None without a second judgement. `steps` and `verdicts` (question id -> its steps, and what the judge
+    says of each) and `failures` (the questions that a pass came to nothing for, and why) are filled as it goes on.
     """
 
     questions: tuple[SourceQuestion, ...]
@@ -49,117 +37,135 @@ class Outcome:
     functions: dict[str, str]
     keep: str
     journal: Journal
-    decomposed: dict[str, Steps | GivenUp] = field(default_factory=dict)
-    verified: dict[str, Verdict | GivenUp] = field(default_factory=dict)
-
-    @property
-    def parts(self) -> dict[str, Steps]:
-        """The decompositions that there are."""
-        return {id_: found for id_, found in self.decomposed.items() if isinstance(found, Checked)}
-
-    @property
-    def verdicts(self) -> dict[str, Verdict]:
-        """The second judgements that there are."""
-        return {id_: found for id_, found in self.verified.items() if isinstance(found, Checked)}
-
-    @property
-    def failures(self) -> list[dict[str, str]]:
-        """The questions that a pass came to nothing for, and why."""
-        return [
-            {"id": q.id, "stage": stage, "kind": found.kind, "reason": str(found)}
-            for stage, all_found in (("decompose", self.decomposed), ("verify", self.verified))
-            for q in self.questions
-            if isinstance(found := all_found.get(q.id), GivenUp)
-        ]
+    steps: dict[str, Checked[Step]] = field(default_factory=dict)
+    verdicts: dict[str, Checked[dict[str, Any]]] = field(default_factory=dict)
+    failures: list[dict[str, str]] = field(default_factory=list)
 
     def so_far(self) -> str:
         """Say how far it came."""
         total = len(self.questions)
-        return f"So far {len(self.parts)} of {total} questions are decomposed and {len(self.verdicts)} verified."
+        return f"So far {len(self.steps)} of {total} questions are decomposed and {len(self.verdicts)} verified."
 
     def records(self) -> list[dict[str, Any]]:
         """Return the questions that have a step to keep, as they are written."""
-        parts, verdicts = self.parts, self.verdicts
-        made = [self._record(q, parts[q.id], verdicts.get(q.id)) for q in self.questions if q.id in parts]
-        return [record for record in made if record["steps"]]
+        return [self._record(question, kept) for question in self.questions if (kept := self._kept(question))]
 
     def emptiness(self) -> str:
         """Say why there is no record at all."""
-        if self.parts:
+        if self.steps:
             return "--keep agreed leaves no step: the second judgement confirms no label."
         first = self.failures[0]
         return f"None of the {len(self.questions)} questions could be built; '{first['id']}': {first['reason']}."
 
-    def _kept(self, part: Steps, verdict: Verdict | None) -> list[tuple[Step, Judgement | None]]:
-        """Return the steps to keep, each with what the judge says."""
-        said: tuple[Judgement | None, ...] = verdict.value if verdict else (None,) * len(part.value)
-        pairs = zip(part.value, said, strict=True)
-        return [(step, said) for step, said in pairs if self.keep == "all" or (said and said.confirms_function(step))]
+    def _judged(self, question: SourceQuestion) -> list[tuple[Step, dict[str, Any] | None]]:
+        """Return the steps of a question, each with what the judge says of it."""
+        if question.id not in self.steps:
+            return []
+        steps, verdict = self.steps[question.id].entries, self.verdicts.get(question.id)
+        return list(zip(steps, verdict.entries if verdict else [None] * len(steps), strict=True))
 
-    def _record(self, question: SourceQuestion, part: Steps, verdict: Verdict | None) -> dict[str, Any]:
-        pairs = self._kept(part, verdict)
+    def _kept(self, question: SourceQuestion) -> list[tuple[Step, dict[str, Any] | None]]:
+        pairs = self._judged(question)
+        return [(step, said) for step, said in pairs if self.keep == "all" or (said and said["function_agrees"])]
+
+    def _record(self, question: SourceQuestion, kept: list[tuple[Step, dict[str, Any] | None]]) -> dict[str, Any]:
         verification = None
-        if verdict:
-            judged = [said.report(step) for step, said in pairs if said]
-            verification = {**self._origin(verdict, self.judge, verify.VERSION), "steps": judged}
-        provenance = self._origin(part, self.model, decompose.VERSION)
+        if verdict := self.verdicts.get(question.id):
+            verification = {**self._origin(verdict, self.judge, "verify"), "steps": [said for _, said in kept]}
+        provenance = self._origin(self.steps[question.id], self.model, "decompose")
         return {
             **question.model_dump(),
             "chain": True,
-            "steps": [step.model_dump() for step, _ in pairs],
+            "steps": [step.model_dump() for step, _ in kept],
             "provenance": {**provenance, "verification": verification},
         }
 
-    def _origin(self, checked: Checked[Any], model: str | None, prompt: str) -> dict[str, Any]:
-        """Return where a checked value comes from."""
+    def _origin(self, checked: Checked[Any], model: str | None, stage: str) -> dict[str, Any]:
+        """Return where what was checked comes from."""
         last = checked.answers[-1]
         return {
             "model": model,
-            "served_by": last.served_by,
-            "endpoint": last.endpoint,
-            "when": last.when,
-            "prompt": prompt,
-            "shape": last.shape,
-            "request": last.request,
-            "requests_sent": sum(self.journal.times(answer.request) for answer in checked.answers),
+            "served_by": last["served_by"],
+            "endpoint": last["endpoint"],
+            "when": last["when"],
+            "prompt": VERSIONS[stage],
+            "shape": last["shape"],
+            "request": last["request"],
+            "requests_sent": sum(self.journal.times(answer["request"]) for answer in checked.answers),
             "repairs": len(checked.answers) - 1,
-            "tokens": vars(sum((answer.tokens for answer in checked.answers), Tokens())),
+            "tokens": {name: sum(answer[name] for answer in checked.answers) for name in COST},
         }
 
-    def report(self, caps: Caps) -> dict[str, Any]:
-        """Return the counts, the agreement, the failures, and what it took (in US dollars where `caps` has prices)."""
-        parts, verdicts, failures = self.parts, self.verdicts, self.failures
-        n_built = sum(len(part.value) for part in parts.values())
-        kept = [self._kept(part, verdicts.get(question_id)) for question_id, part in parts.items()]
+    def report(self) -> dict[str, Any]:
+        """Return the counts, the agreement, the failures, and what it took."""
+        n_built = sum(len(checked.entries) for checked in self.steps.values())
+        kept = [self._kept(question) for question in self.questions]
         written = Counter(step.function for pairs in kept for step, _ in pairs)
-        spent = self.journal.spent()
-        cost = caps.cost(spent)
+        judged = [(step, said) for question in self.questions for step, said in self._judged(question) if said]
+        labels = [(step.function, said["function"]) for step, said in judged]
+        spent, caps = self.journal.spent(), self.journal.caps
         return {
-            "status": "incomplete" if any(f["kind"] == "unanswered" for f in failures) else "complete",
+            "status": "incomplete" if any(f["kind"] == "unanswered" for f in self.failures) else "complete",
             "model": self.model,
             "judge": self.judge,
-            "prompts": {"decompose": decompose.VERSION, "verify": verify.VERSION},
+            "prompts": VERSIONS,
             "functions": self.functions,
             "keep": self.keep,
-            "questions": {"asked": len(self.questions), "built": len(parts), "written": sum(map(bool, kept))},
+            "questions": {"asked": len(self.questions), "built": len(self.steps), "written": sum(map(bool, kept))},
             "steps": {
                 "built": n_built,
                 "written": written.total(),
                 "dropped": n_built - written.total(),
                 "by_function": {function: written[function] for function in order_functions(written)},
             },
-            "agreement": self._agreement() if self.judge else None,
-            "failures": failures,
+            "agreement": agreement(labels, [said["answer_agrees"] for _, said in judged]) if self.judge else None,
+            "failures": self.failures,
             "requests": self.journal.counts(),
-            "tokens": vars(spent),
-            "spend_usd": None if cost is None else round(cost, 6),
+            "tokens": spent,
+            "spend_usd": None if caps.price_in is None else round(caps.cost(spent), 6),
         }
 
-    def _agreement(self) -> dict[str, Any]:
-        judged = [
-            (step, said)
-            for question_id, verdict in self.verdicts.items()
-            for step, said in zip(self.parts[question_id].value, verdict.value, strict=True)
-        ]
-        labels = [(step.function, said.function) for step, said in judged]
-        return agreement(labels, [said.confirms_answer(step) for step, said in judged])
+
+def summarize(report: dict[str, Any]) -> list[str]:
+    """Return a report as lines: what a build made, how far the judgements agree, what failed and what it took."""
+    questions, steps = report["questions"], report["steps"]
+    lines = [f"{questions['written']} of {questions['asked']} questions, {steps['written']} steps"]
+    lines += [f"  {function_title(function)}: {count}" for function, count in steps["by_function"].items()]
+    if steps["dropped"]:
+        lines.append(f"  dropped: {steps['dropped']} steps whose function the second judgement does not confirm")
+    lines += _agreement(report)
+    failures = report["failures"]
+    for failure in failures[:MOST_LISTED]:
+        lines.append(f"failed: {failure['id']} ({failure['stage']}, {failure['kind']}): {failure['reason']}")
+    if len(failures) > MOST_LISTED:
+        lines.append(f"failed: {len(failures) - MOST_LISTED} more, listed in the report")
+    return [*lines, _took(report)]
+
+
+def _agreement(report: dict[str, Any]) -> list[str]:
+    found = report["agreement"]
+    if found is None:
+        return ["not verified: no second judgement was asked for"]
+    if not found["steps"]:
+        return ["not verified: the second judgement came to nothing"]
+    kappa = "kappa undefined: one function only" if found["kappa"] is None else f"kappa {found['kappa']:.2f}"
+    itself = ", the same model: an upper bound" if report["judge"] == report["model"] else ""
+    return [
+        f"second judgement ({report['judge']}{itself}) of {found['steps']} steps:",
+        f"  same function {found['functions']:.0%} ({kappa}), same answer {found['answers']:.0%}",
+        *(f"  {function_title(one)} judged {function_title(two)}: {n}" for one, two, n in found["confusions"][:3]),
+    ]
+
+
+def _took(report: dict[str, Any]) -> str:
+    requests, tokens = report["requests"], report["tokens"]
+    faults = ", ".join(f"{count} x {fault}" for fault, count in requests["faults"].items())
+    parts = [
+        f"requests: {requests['sent']} sent, {requests['answered']} answered{f' (faults: {faults})' if faults else ''}",
+        f"tokens: {tokens['prompt']} in, {tokens['completion']} out",
+    ]
+    if report["spend_usd"] is not None:
+        parts.append(f"spend: {report['spend_usd']:.4f} USD")
+    if tokens["estimated"]:
+        parts.append(f"usage not reported for {tokens['estimated']} of the requests: counted at its upper bound")
+    return "; ".join(parts)

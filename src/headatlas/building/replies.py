@@ -10,15 +10,15 @@ It does not know what the entries are, nor how an endpoint is reached.
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from headatlas.building.endpoint import Endpoint, Request
 from headatlas.building.faults import GivenUp, one_line
-from headatlas.building.journal import Answer
 from headatlas.errors import QuestionError
 from headatlas.questions.functions import slug
 
@@ -29,37 +29,37 @@ ECHO = 2000
 
 @dataclass(frozen=True)
 class Checked(Generic[T]):
-    """A value, and the answers it took to get it, the good one last."""
+    """What a model says of each step, and the answers (rows of the journal) it took to get it, the good one last."""
 
-    value: T
-    answers: tuple[Answer, ...]
+    entries: tuple[T, ...]
+    answers: tuple[sqlite3.Row, ...]
 
 
 class _Entry(BaseModel):
     """One entry of a reply: numbers are taken as text, fields that were not asked for are left alone."""
 
-    model_config = ConfigDict(coerce_numbers_to_str=True, json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(
+        coerce_numbers_to_str=True, str_strip_whitespace=True, json_schema_extra={"additionalProperties": False}
+    )
 
 
 def _visible(text: str) -> str:
-    if not text.strip():
+    if not text:
         raise ValueError("blank")
-    return text.strip()
+    return text
 
 
 Text = Annotated[str, AfterValidator(_visible)]
 """Checked beside the schema: not every server's strict mode takes a least length."""
 
 
-def entry_of(functions: tuple[str, ...], **fields: Any) -> type[BaseModel]:
-    """Return the model of an entry with these fields; one called "function" is one of `functions`.
-
-    Spaces and capitals of a function's name are forgiven.
-    """
-    spelt = {slug(name): name for name in reversed(functions) if slug(name)}
+def entry_of(functions: Iterable[str], **fields: Any) -> type[BaseModel]:
+    """Return the model of an entry with these fields; "function" is one of `functions`, spaces and capitals aside."""
+    names = tuple(functions)
+    spelt = {slug(name): name for name in reversed(names) if slug(name)}
     label = Annotated[
-        Literal[functions],  # type: ignore[valid-type]
-        BeforeValidator(lambda said: said if said in functions else spelt.get(slug(str(said)), said)),
+        Literal[names],  # type: ignore[valid-type]
+        BeforeValidator(lambda said: said if said in names else spelt.get(slug(str(said)), said)),
     ]
     typed: dict[str, Any] = {name: (label if name == "function" else kind, ...) for name, kind in fields.items()}
     return create_model("Entry", __base__=_Entry, **typed)
@@ -78,24 +78,20 @@ def schema_of(entry: type[BaseModel], title: str) -> dict[str, Any]:
 
 def read_entries(rows: list[Any], entry: type[BaseModel]) -> list[Any]:
     """Return the entries of a reply; raise `QuestionError` with the first wrong one and what is wrong with it."""
-    read = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            read.append(entry.model_validate(row))
-        except ValidationError as error:
-            raise QuestionError(_wrong(error.errors()[0], number, entry)) from None
-    return read
+    try:
+        return TypeAdapter(list[entry]).validate_python(rows)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise QuestionError(_wrong(error.errors()[0], entry)) from None
 
 
-def _wrong(error: Any, number: int, entry: type[BaseModel]) -> str:
-    where, got = f"Entry {number} of steps", error["input"]
-    if not error["loc"]:
+def _wrong(error: Any, entry: type[BaseModel]) -> str:
+    (at, *field), got = error["loc"], error["input"]
+    where = f"Entry {at + 1} of steps"
+    if not field:
         return f"{where} is no object with {', '.join(name for name in entry.model_fields if name != 'number')}."
-    name = error["loc"][0]
-    if name == "number":
-        return f"{where} has number {got}; keep the order."
+    name = field[0]
     if error["type"] == "string_unicode":
-        return f"Your reply, field 'steps.{number - 1}.{name}': {error['msg']}."
+        return f"Your reply, field 'steps.{at}.{name}': {error['msg']}."
     if error["type"] == "literal_error" and isinstance(got, str) and got.strip():
         known = ", ".join(get_args(entry.model_fields["function"].annotation))
         return f'{where}: unknown function "{one_line(got, 40)}". Use one of: {known}.'
@@ -103,32 +99,38 @@ def _wrong(error: Any, number: int, entry: type[BaseModel]) -> str:
     return f'{where}: "{name}" must be text, it is {what}.'
 
 
-def converse(endpoint: Endpoint, request: Request, check: Callable[[list[Any]], T], *, repairs: int) -> Checked[T]:
-    """Ask until the reply passes, at most `repairs` times again.
+@dataclass(frozen=True)
+class Model:
+    """A model that is asked: where, by which name, which functions (id -> definition), corrected how often."""
 
-    `check` turns the list in the reply into the value, or raises `QuestionError` saying what is wrong.
+    endpoint: Endpoint
+    name: str
+    functions: Mapping[str, str]
+    repairs: int
 
-    Raises
-    ------
-    GivenUp
-        No reply passed ("unusable"), or the endpoint gave none (`Endpoint.ask`, with its other errors).
-    """
-    answers: list[Answer] = []
-    reason = ""
-    for _ in range(repairs + 1):
-        answer = endpoint.ask(request)
-        answers.append(answer)
-        try:
-            return Checked(check(find_list(answer.content)), tuple(answers))
-        except QuestionError as error:
-            reason = str(error)
-        if answer.finish == "length":
-            reason += f" The reply was cut off at {answer.allowance} tokens: be shorter."
-        advice = f"This can't be used. {reason}\nReply again with the whole corrected JSON object and nothing else."
-        said = {"role": "assistant", "content": answer.content[:ECHO] or "(nothing)"}
-        request = replace(request, messages=[*request.messages, said, {"role": "user", "content": advice}])
-    tries = f"{len(answers)} repl{'y' if len(answers) == 1 else 'ies'}"
-    raise GivenUp("unusable", f"no usable reply in {tries}, the last: {one_line(reason)}")
+    def ask(
+        self, system: str, user: str, schema: dict[str, Any], check: Callable[[list[Any]], tuple[T, ...]], *, about: str
+    ) -> Checked[T]:
+        """Ask until the reply passes, at most `repairs` times again; then raise `GivenUp`, or what `Endpoint.ask` does.
+
+        `check` turns the list in the reply into what is made of it, or raises `QuestionError` saying what is wrong.
+        """
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        answers: list[sqlite3.Row] = []
+        for _ in range(self.repairs + 1):
+            answer = self.endpoint.ask(Request(self.name, messages, schema, about))
+            answers.append(answer)
+            try:
+                return Checked(check(find_list(answer["content"])), tuple(answers))
+            except QuestionError as error:
+                reason = str(error)
+            if answer["finish"] == "length":
+                reason += f" The reply was cut off at {answer['allowance']} tokens: be shorter."
+            advice = f"This can't be used. {reason}\nReply again with the whole corrected JSON object and nothing else."
+            said = answer["content"][:ECHO] or "(nothing)"
+            messages = [*messages, {"role": "assistant", "content": said}, {"role": "user", "content": advice}]
+        tries = f"{len(answers)} repl{'y' if len(answers) == 1 else 'ies'}"
+        raise GivenUp("unusable", f"no usable reply in {tries}, the last: {one_line(reason)}")
 
 
 def find_list(text: str) -> list[Any]:
