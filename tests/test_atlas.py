@@ -13,7 +13,8 @@ import pytest
 import xarray as xr
 
 from headatlas.atlas import as_atlas, check_atlas, load_atlas, provenance, save_atlas, unable_functions
-from headatlas.errors import AtlasError, RunError
+from headatlas.atlas.tree import as_samples, samples_of
+from headatlas.errors import AtlasError, InputError, RunError
 
 
 def make(value=0.0, *, layers=4, heads=3):
@@ -49,6 +50,22 @@ def test_what_is_saved_is_loaded(tmp_path):
     xr.testing.assert_identical(load_atlas(tmp_path / "again.nc"), loaded)
 
 
+def test_samples_may_be_left_out_and_all_else_is_the_same(tmp_path):
+    atlas = as_atlas(make())
+    samples = xr.Dataset({"importance": (("sample", "layer", "head"), np.ones((6, 4, 3), np.float32))})
+    atlas["probe/samples"] = xr.DataTree(as_samples(samples.assign_coords(function=("sample", ["retrieval"] * 6))))
+    save_atlas(atlas, tmp_path / "atlas.nc")
+    whole, less = load_atlas(tmp_path), load_atlas(tmp_path, samples=False)
+    assert samples_of(whole, "probe").sizes["sample"] == 6
+    with pytest.raises(InputError, match="holds no samples of 'probe'"):
+        samples_of(less, "probe")
+    whole["probe"].children = {}
+    xr.testing.assert_identical(less, whole)
+    (tmp_path / "bad.nc").write_bytes(b"nothing")
+    with pytest.raises(AtlasError, match="can't be read as NetCDF"):
+        load_atlas(tmp_path / "bad.nc", samples=False)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_files_of_earlier_schemas_load_as_trees(tmp_path, version):
     """They are flat: a dimension method, padded with NaN where a method had no numbers."""
@@ -59,6 +76,7 @@ def test_files_of_earlier_schemas_load_as_trees(tmp_path, version):
     marked = flat.assign_attrs(complete=1, schema_version=version)
     marked.to_netcdf(tmp_path / "atlas.nc", engine="h5netcdf")
     loaded = load_atlas(tmp_path)
+    xr.testing.assert_identical(load_atlas(tmp_path, samples=False), loaded)
     assert list(loaded.children) == ["probe", "ablation"]
     np.testing.assert_array_equal(loaded["ablation/importance"], flat["importance"][1])
     assert "kl" in loaded["ablation"] and "kl" not in loaded["probe"], "no padding"

@@ -238,6 +238,11 @@ def test_measured_atlas_states_intervals_and_controls() -> None:
     assert "Split-half reliability runs from 0.80" in found.get("reliability").statement
 
 
+def test_functions_may_stand_in_any_order_in_an_atlas() -> None:
+    atlas = measured()
+    assert describe(atlas.isel(function=slice(None, None, -1))).to_json() == describe(atlas).to_json()
+
+
 @pytest.mark.parametrize(
     ("excess", "claim"), [(0.05, "better than the words alone"), (0.01, "no excess"), (-0.1, "no excess")]
 )

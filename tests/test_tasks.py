@@ -79,3 +79,21 @@ def test_tasks_are_the_unit_of_every_method(file: Path, tmp_path: Path):
     text = ha.describe(atlas).get("items", method="ablation").statement
     assert "Intervals and tests rest on 3 tasks a function: items of one task are not independent." in text
     assert "Flipping the signs of 3 tasks gives no p below 0.25" in text
+    page = ha.describe(atlas).to_markdown()
+    assert "of the variance over heads that other tasks would reproduce" in page.lower()
+    assert "other questions would" not in page, "where tasks are named they are what is drawn anew"
+
+
+def test_what_a_trained_probes_interval_leaves_out_is_said_wherever_it_is_shown(file: Path, tmp_path: Path):
+    model = ha.load_model(save_tiny(tmp_path / "tiny"))
+    methods = [ha.methods.Probe(refits=1, null_refits=1, epochs=1), "dla"]
+    atlas = ha.measure(model, ha.load_questions(file), methods=methods)
+    left_out = "how another training sample would change the probe is not in it"
+    sections = ha.describe(atlas).to_markdown().split("## Method ")[1:]
+    assert [left_out in section for section in sections] == [True, False]
+
+    def caption(method: str) -> str:
+        return " ".join(ha.figures.heads_importance(atlas, method=method).get_supxlabel().split())
+
+    assert left_out in caption("probe") and left_out not in caption("dla")
+    assert left_out in atlas["probe"].attrs["interval"]

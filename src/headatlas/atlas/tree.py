@@ -116,9 +116,10 @@ def _check_flat(atlas: xr.Dataset, where: str) -> xr.Dataset:
 
 def _check_dims(part: xr.Dataset, where: str) -> None:
     for name, variable in SCHEMA.items():
-        if name in part.data_vars and set(part[name].dims) != set(variable.dims):
+        found = part.variables.get(name) if name in part.data_vars else None
+        if found is not None and set(found.dims) != set(variable.dims):
             raise AtlasError(
-                f"{where}: '{name}' has dimensions {part[name].dims}, expected {variable.dims}. "
+                f"{where}: '{name}' has dimensions {found.dims}, expected {variable.dims}. "
                 "Rename them with Dataset.rename."
             )
     for dim in ("function", "control"):
@@ -227,7 +228,10 @@ def samples_of(atlas: xr.DataTree, method: str) -> xr.Dataset:
     """Return a method's samples as the method gave them, for `stats.reduce` or whatever else is made of them."""
     pick_methods(atlas, method)
     if SAMPLES not in atlas[method].children:
-        raise InputError(f"This atlas holds no samples of '{method}': it was made by an earlier headatlas, or by hand.")
+        raise InputError(
+            f"This atlas holds no samples of '{method}': it was made by an earlier headatlas or by hand, or loaded "
+            "without them."
+        )
     found = atlas[method].children[SAMPLES].to_dataset(inherit=False)
     return found.rename({f"sample_{name}": name for name in ROOT_LABELS if f"sample_{name}" in found.coords})
 

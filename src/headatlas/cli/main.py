@@ -127,7 +127,7 @@ def map_(
         written = map_model(head_model, planned, folder, fresh=fresh, report=report)
     for path in written:
         print(path)
-    if line := at_chance(unable_functions(load_atlas(folder / "atlas.nc"))):
+    if line := at_chance(unable_functions(load_atlas(folder, samples=False))):
         say(printable(line))
 
 
@@ -154,7 +154,7 @@ def figure(
     given = {key: value for key, value in options.items() if value is not None}
     if other := sorted(given.keys() - inspect.signature(draw.draw).parameters.keys()):
         raise InputError(f"Figure '{name}' has no --{other[0]}. Leave it out.")
-    drawn = draw((load_roles if name == "roles" else load_atlas)(path), **given)
+    drawn = draw(load_roles(path) if name == "roles" else load_atlas(path, samples=False), **given)
     stem = out or path.with_name(draw.stem + ("" if method is None else f"-{method}"))
     for written in save_figure(drawn, stem, [f.strip() for f in formats.split(",")]):
         print(written)
@@ -170,7 +170,7 @@ def findings(
     from headatlas.atlas import load_atlas
     from headatlas.findings import describe
 
-    found = describe(load_atlas(_atlas_path(atlas)), method=method)
+    found = describe(load_atlas(_atlas_path(atlas), samples=False), method=method)
     print(found.to_json() if json_ else found.to_markdown())
 
 

@@ -31,7 +31,7 @@ def parts_findings(view: View) -> list[Finding]:
     if general is None or own is None or noise is None:
         return []
     text = (
-        f"Of the variance over heads that other questions would reproduce, {percent(general)}"
+        f"Of the variance over heads that other {view.units} would reproduce, {percent(general)}"
         f"{interval(shares['general_share_low'], shares['general_share_high'], percent)} is common to all functions "
         f"and {percent(own)} the functions' own; {percent(noise)} of the maps' variance is noise."
     )
@@ -48,7 +48,8 @@ def parts_findings(view: View) -> list[Finding]:
             f"to {known[high]:.2f} ({function_title(high)})"
         )
         items = [n for n in needed.values() if n is not None and np.isfinite(n)]
-        text += f"; 0.9 would take {span(items)} items of a function" if items else ""
+        more = ", in as many more tasks" if view.units == "tasks" else ""
+        text += f"; 0.9 would take {span(items)} items of a function{more}" if items else ""
         lost = [function_title(f) for f, r in known.items() if r <= 0]
         text += f" ({names(lost)}: nothing reproduces, so no number of items is known to do)." if lost else "."
     numbers = {**shares, **called, "specific_reliability": reliability, "items_needed": needed}

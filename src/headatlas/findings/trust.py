@@ -27,7 +27,7 @@ MISSING = (
     ("ci_low", "interval", "How sure a single head's value is: the atlas has no intervals."),
     ("q_value", "chance", "Which heads differ from chance: the atlas has no q-values."),
     ("depth_low", "depth_interval", "How sure the depths are: the atlas has no intervals for them."),
-    ("reliability", "reliability", "Whether a second set of questions would rank the heads the same: "
+    ("reliability", "reliability", "Whether a second set of questions (or tasks) would rank the heads the same: "
      "the atlas has no reliability."),
     ("control_accuracy_overall", "controls", "Whether wording alone would tell the functions apart: "
      "the atlas has no controls."),
@@ -60,7 +60,7 @@ def _items(view: View) -> list[Finding]:
         return []
     text = f"The maps rest on {sum(known):.0f} items, {span(known)} a function."
     numbers: dict[str, Any] = {"functions": counts}
-    if "item_task" in view.data.coords:
+    if view.units == "tasks":
         numbers["units"] = units = {f: view.number("n_units", f) for f in view.maps.functions}
         text += _tasks([n for n in units.values() if n is not None], view.maps.mass[0].size)
     return [Finding("items", view.maps.method, "reach", text, numbers)]
@@ -175,7 +175,7 @@ def _verdict(low: float | None, probe_low: float | None, chance: float | None, t
 
 
 def _reliability(view: View) -> list[Finding]:
-    """Return how well half of the questions predicts the other half's map."""
+    """Return how well half of the questions (tasks, where they are named) predicts the other half's map."""
     values = {f: view.number("reliability", f) for f in view.maps.functions}
     known = {f: v for f, v in values.items() if v is not None}
     if not known:
@@ -187,7 +187,7 @@ def _reliability(view: View) -> list[Finding]:
         f"{known[highest]:.2f} ({function_title(highest)})."
     )
     if weak:
-        text += f" Below {RELIABLE}, where other questions would order the heads differently: "
+        text += f" Below {RELIABLE}, where other {view.units} would order the heads differently: "
         text += names([function_title(f) for f in weak]) + "."
     return [Finding("reliability", view.maps.method, "reach", text, {"functions": values, "below": weak})]
 
