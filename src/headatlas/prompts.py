@@ -78,6 +78,8 @@ class Prompt:
     foil: Int[np.ndarray, " foil"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     own: Int[np.ndarray, " own"] | None = None
     task: str = ""
+    designed: bool = False
+    """Whether the foil was designed with the item, not drawn."""
 
     @property
     def prefix(self) -> Int[np.ndarray, " prefix"]:
