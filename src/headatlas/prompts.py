@@ -2,12 +2,13 @@
 
 1. A `Template` writes the user's message for a step: the main question, the earlier steps with their answers
    as prior knowledge (where the question set chains them), the subquestion, and what form of answer is
-   wanted; and the words the assistant's turn opens and closes with.
+   wanted; and the words the assistant's turn opens and closes with. Where a set has demonstrations, some of the
+   step's task come first, answered, in the same form (`deal`): no text says what is wanted.
 2. The tokenizer's chat template wraps it, where there is one; otherwise plain text does.
 3. The reference answer follows as the assistant's words (teacher-forced); its tokens are found so that
    decoding the span gives the answer, under any tokenizer (`_answer_tokens`).
-4. A foil, the answer to a like question about another passage, stands beside it, so that "does the model
-   do this at all?" has an answer.
+4. A foil, a wrong answer, stands beside it, so that "does the model do this at all?" has an answer: the step's own,
+   or the answer to a like question about another passage.
 5. `tokens=` chooses which answer tokens count: all, content (no stop words or punctuation), first, last.
 
 Positions: the token at index i is *predicted* at index i - 1. The positions that predict the answer run from
@@ -18,8 +19,9 @@ It does not know models: only tokenizers and a context length.
 
 import hashlib
 import re
+import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, get_args
@@ -55,11 +57,16 @@ class Prompt:
         The step's function, its main question's id, and its place among the steps.
     task
         The task that the step is an instance of; "" where the set names none.
+    design
+        What else the step's design names: "form" and "kind" (of answer), and "lure", whether a designed foil stands in
+        the text that is asked.
+    pack
+        Prompts of one pack share a beginning and are run together.
     passage, subquestion, answer
         The texts, for baselines and reports.
     foil
-        Token ids of a wrong answer to compare with: another main question's answer to a like question
-        (`_foils`); empty where there is none.
+        Token ids of a wrong answer to compare with: the step's own (`designed`), else another main question's answer
+        to a like question; empty where there is none.
     own
         Token ids of the whole text with the model's own, generated answer, if it gave one; `chosen` refers
         to it then.
@@ -79,7 +86,11 @@ class Prompt:
     own: Int[np.ndarray, " own"] | None = None
     task: str = ""
     designed: bool = False
-    """Whether the foil was designed with the item, not drawn."""
+    design: Mapping[str, str] = field(default_factory=dict)
+    pack: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pack", self.pack or self.group)
 
     @property
     def prefix(self) -> Int[np.ndarray, " prefix"]:
@@ -109,12 +120,30 @@ class Template:
     ``message`` gets ``{question}``, ``{prior}`` (each earlier step by ``prior``, or nothing) and
     ``{subquestion}``; ``opening`` starts the assistant's turn; ``stop`` ends a generated answer.
     What is shared by the steps of a question comes first, so that token trees can share it.
+
+    ``item``, where it is given, writes demonstrations and, without its answer, the step itself, one under the other.
+    It gets ``{passage}`` (with a line's end), ``{subquestion}`` and ``{answer}``; ``completion`` does the same for
+    steps of that form. Such a text is no chat unless one is asked for.
     """
 
-    message: str
-    prior: str
+    message: str = "{examples}"
+    prior: str = ""
     opening: str = ""
     stop: str = "\n"
+    item: str = ""
+    completion: str = ""
+
+    def render(self, question: Question, step: Step, *, answered: bool = False) -> str:
+        """Return a step as `item` or `completion` writes it."""
+        passage = f"{question.passage}\n" if question.passage else ""
+        written = self.completion if self.completion and step.form == "completion" else self.item
+        answer = f" {step.answer}" if answered else ""
+        return written.format(passage=passage, subquestion=step.subquestion, answer=answer)
+
+    @property
+    def chat(self) -> bool:
+        """Whether it is wrapped in a chat template where there is one."""
+        return not self.item
 
 
 templates: Registry[Template] = Registry("template")
@@ -145,6 +174,15 @@ templates.register(
 )
 
 
+templates.register(
+    "examples",
+    Template(item="{passage}Q: {subquestion}\nA:{answer}", completion="{passage}{subquestion}{answer}"),
+)
+
+AUTO = "auto"
+SHOTS = 3
+
+
 @dataclass(frozen=True)
 class Asking:
     """How steps are asked, and whose answers are read.
@@ -152,30 +190,47 @@ class Asking:
     Attributes
     ----------
     template
-        A registered template: "short" or "published".
+        A registered template: "examples", "short" or "published"; "auto" is "examples" for a set with demonstrations,
+        else "short".
     tokens
         Which answer tokens are pooled: "all", "content", "first" or "last".
     answers
         "reference" teacher-forces the reference answers; "generated" lets the model answer greedily first.
     chat
-        Wrap the message in the tokenizer's chat template; None does so where it has one.
+        Wrap the message in the tokenizer's chat template; None does so where it has one, unless the template is
+        "examples", which shows what is wanted.
+    shots
+        How many demonstrations stand before a step, if its task has any.
 
     Raises
     ------
     InputError
-        An unknown template, token choice or answers.
+        An unknown template, token choice or answers; a negative number of demonstrations.
     """
 
-    template: str = "short"
+    template: str = AUTO
     tokens: str = "all"
     answers: str = "reference"
     chat: bool | None = None
+    shots: int = SHOTS
 
     def __post_init__(self) -> None:
-        templates.get(self.template)
+        if self.template != AUTO:
+            templates.get(self.template)
+        if self.shots < 0:
+            raise InputError(f"{self.shots} demonstrations can't be shown. Give --shots 0 or more.")
         check_token_choice(self.tokens)
         if self.answers not in get_args(AnswersFrom):
             raise InputError(f"Unknown answers '{self.answers}'. Give reference or generated.")
+
+    def of(self, questions: QuestionSet, tokenizer: Any) -> "Asking":
+        """Return what this comes to for a question set and a tokenizer: nothing is left open."""
+        template = self.template
+        if template == AUTO:
+            template = "examples" if questions.demonstrations else "short"
+        has_chat = bool(getattr(tokenizer, "chat_template", None))
+        chat = has_chat and templates.get(template).chat if self.chat is None else self.chat
+        return replace(self, template=template, chat=chat)
 
 
 def check_token_choice(tokens: str) -> None:
@@ -188,9 +243,11 @@ def build_prompts(
     questions: QuestionSet,
     tokenizer: Any,
     *,
-    template: str = "short",
+    template: str = AUTO,
     tokens: str = "all",
     chat: bool | None = None,
+    shots: int = SHOTS,
+    seed: int = 0,
     context: int | None = None,
 ) -> list[Prompt]:
     """Render and tokenise every step of `questions`.
@@ -201,47 +258,88 @@ def build_prompts(
         The question set.
     tokenizer
         A Hugging Face tokenizer.
-    template
-        A registered template: "short" or "published".
-    tokens
-        Which answer tokens are pooled: "all", "content", "first" or "last".
-    chat
-        Wrap the message in the tokenizer's chat template; None does so where it has one.
+    template, tokens, chat, shots
+        How steps are asked: see `Asking`.
+    seed
+        Deals demonstrations to steps (`deal`).
     context
         Longest prompt the model takes, in tokens.
 
     Returns
     -------
     list of Prompt
-        In the order of the questions and their steps.
+        In the order of the questions and their steps; the steps of a task that is demonstrated stand together, by
+        demonstrations.
 
     Raises
     ------
     PromptError
         No chat template where `chat` is True; a step longer than `context`; an answer without tokens.
     """
-    form = templates.get(template)
-    check_token_choice(tokens)
-    has_chat = bool(getattr(tokenizer, "chat_template", None))
-    if chat and not has_chat:
+    asking = Asking(template=template, tokens=tokens, chat=chat, shots=shots).of(questions, tokenizer)
+    form = templates.get(asking.template)
+    if asking.chat and not getattr(tokenizer, "chat_template", None):
         raise PromptError("This tokenizer has no chat template. Leave out --chat: plain text is used then.")
-    use_chat = has_chat if chat is None else chat
+    shown = deal(questions, shots=shots, seed=seed) if form.item else {}
     prompts = []
+    for question, number, examples in _in_order(questions, shown):
+        step = question.steps[number]
+        before = "".join(form.render(q, s, answered=True) + "\n\n" for q in examples for s in q.steps)
+        message = before + form.render(question, step) if form.item else _message(form, question, number)
+        prefix = _prefix_tokens(message, form, tokenizer, bool(asking.chat))
+        answer = _answer_tokens(prefix, step.answer, tokenizer, f"{question.id}/{number}")
+        pack = step.task if f"{question.id}/{number}" in shown else None
+        prompts.append(_prompt(question, number, step, prefix, answer, tokens, tokenizer, pack or question.id))
+        _check_length(prompts[-1], context)
+    return _with_foils(prompts, questions, tokenizer, context)
+
+
+def deal(questions: QuestionSet, *, shots: int, seed: int) -> dict[str, tuple[Question, ...]]:
+    """Return, for every step of a demonstrated task ("id/number"), the demonstrations that stand before it.
+
+    A task's demonstrations are shuffled and cut into sets of `shots`, as many as there are; its steps are dealt to the
+    sets evenly, at random. So no map hangs on one choice of demonstrations, and steps of one set share a beginning.
+    """
+    of_task: dict[str, list[Question]] = defaultdict(list)
+    for question in questions.demonstrations:
+        for task in dict.fromkeys(str(step.task) for step in question.steps):
+            of_task[task].append(question)
+    steps: dict[str, list[str]] = defaultdict(list)
     for question in questions.questions:
         for number, step in enumerate(question.steps):
-            prefix = _prefix_tokens(_message(form, question, number), form.opening, tokenizer, use_chat)
-            answer = _answer_tokens(prefix, step.answer, tokenizer, f"{question.id}/{number}")
-            prompts.append(_prompt(question, number, step, prefix, answer, tokens, tokenizer))
-            _check_length(prompts[-1], context)
-    return _with_foils(prompts, tokenizer, context)
+            if step.task in of_task:
+                steps[step.task].append(f"{question.id}/{number}")
+    shown: dict[str, tuple[Question, ...]] = {}
+    for task, own in steps.items():
+        draw = np.random.default_rng([seed, zlib.crc32(task.encode())])
+        pool = [of_task[task][i] for i in draw.permutation(len(of_task[task]))]
+        sets = [tuple(pool[i : i + shots]) for i in range(0, len(pool) - shots + 1, shots)] if shots else [()]
+        sets = sets or [tuple(pool)]
+        for place, i in enumerate(draw.permutation(len(own))):
+            shown[own[i]] = sets[place % len(sets)]
+    return shown
 
 
-def _with_foils(prompts: list[Prompt], tokenizer: Any, context: int | None) -> list[Prompt]:
-    """Give each prompt a wrong answer: the answer to a like question about another passage.
+def _in_order(
+    questions: QuestionSet, shown: Mapping[str, tuple[Question, ...]]
+) -> list[tuple[Question, int, tuple[Question, ...]]]:
+    """Return every step with its demonstrations; those of a demonstrated task together, by demonstrations."""
+    steps = [(q, i, shown.get(f"{q.id}/{i}", ())) for q in questions.questions for i in range(len(q.steps))]
+    keys: list[tuple[object, object]] = []
+    for question, number, examples in steps:
+        task = question.steps[number].task if f"{question.id}/{number}" in shown else None
+        keys.append((task or (question.id, number), tuple(q.id for q in examples)))
+    place = {key: at for at, key in reversed(list(enumerate(part for both in keys for part in (both[0], both))))}
+    return [steps[i] for i in sorted(range(len(steps)), key=lambda i: (place[keys[i][0]], place[keys[i]]))]
+
+
+def _with_foils(prompts: list[Prompt], questions: QuestionSet, tokenizer: Any, context: int | None) -> list[Prompt]:
+    """Give each prompt a wrong answer: its step's own, else the answer to a like question about another passage.
 
     Like means of the same function, and opening with the same two words, else one word, else any; the draw
     depends on the prompts only. A model that can't tell it from the right answer does not do the step.
     """
+    own = {f"{q.id}/{i}": step.foil for q in questions.questions for i, step in enumerate(q.steps)}
     pools: dict[tuple[str, ...], list[Prompt]] = defaultdict(list)
     for prompt in prompts:
         for words in (2, 1, 0):
@@ -249,8 +347,8 @@ def _with_foils(prompts: list[Prompt], tokenizer: Any, context: int | None) -> l
     draw = np.random.default_rng(0)
     result = []
     for prompt in prompts:
-        foil = None
-        for words in (2, 1, 0):
+        foil = own[prompt.id]
+        for words in (2, 1, 0) if foil is None else ():
             others = pools[(prompt.function, *_opening_words(prompt, words))]
             likes = [p for p in others if p.group != prompt.group and _plain(p.answer) != _plain(prompt.answer)]
             if likes:
@@ -259,7 +357,7 @@ def _with_foils(prompts: list[Prompt], tokenizer: Any, context: int | None) -> l
         if foil is not None:
             tokens = _answer_tokens(prompt.prefix, foil, tokenizer, prompt.id)
             if context is None or len(prompt.prefix) + len(tokens) <= context:
-                prompt = replace(prompt, foil=tokens)
+                prompt = replace(prompt, foil=tokens, designed=own[prompt.id] is not None)
         result.append(prompt)
     return result
 
@@ -305,15 +403,15 @@ def _message(form: Template, question: Question, number: int) -> str:
     return form.message.format(question=question.question, prior=prior, subquestion=question.steps[number].subquestion)
 
 
-def _prefix_tokens(message: str, opening: str, tokenizer: Any, chat: bool) -> Int[np.ndarray, " length"]:
+def _prefix_tokens(message: str, form: Template, tokenizer: Any, chat: bool) -> Int[np.ndarray, " length"]:
     """Tokenise all that comes before the answer."""
     if chat:
         text = tokenizer.apply_chat_template(
             [{"role": "user", "content": message}], tokenize=False, add_generation_prompt=True
         )
         # the chat template writes the special tokens itself
-        return _encode(tokenizer, text + opening, special=False)
-    return _encode(tokenizer, f"{message}\n{opening or 'Answer:'}", special=True)
+        return _encode(tokenizer, text + form.opening, special=False)
+    return _encode(tokenizer, message if form.item else f"{message}\n{form.opening or 'Answer:'}", special=True)
 
 
 def _encode(tokenizer: Any, text: str, *, special: bool) -> Int[np.ndarray, " length"]:
@@ -367,6 +465,7 @@ def _prompt(
     answer: Int[np.ndarray, " answer"],
     tokens: str,
     tokenizer: Any,
+    pack: str,
 ) -> Prompt:
     kept = _choose(answer, tokens, tokenizer)
     return Prompt(
@@ -381,7 +480,18 @@ def _prompt(
         subquestion=step.subquestion,
         answer=step.answer,
         task=step.task or "",
+        design=_design(question, step),
+        pack=pack,
     )
+
+
+def _design(question: Question, step: Step) -> dict[str, str]:
+    """Return what the step's design names beside its function and task."""
+    named = {name: value for name, value in (("form", step.form), ("kind", step.kind)) if value is not None}
+    if step.foil is None:
+        return named
+    asked = f" {_plain(question.passage)} {_plain(step.subquestion)} "
+    return {**named, "lure": "yes" if f" {_plain(step.foil)} " in asked else "no"}
 
 
 def _check_length(prompt: Prompt, context: int | None) -> None:

@@ -19,12 +19,14 @@ from headatlas.cli.terminal import (
     Column,
     Device,
     Dtype,
+    Items,
     Json,
     Limit,
     Model,
     ModelOption,
     Revision,
     Seed,
+    Shots,
     Split,
     Template,
     Tokens,
@@ -83,7 +85,7 @@ def map_(
             autocompletion=completion.methods,
         ),
     ] = "probe,ablation",
-    template: Template = "short",
+    template: Template = "auto",
     tokens: Tokens = "all",
     answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",
     chat: Annotated[bool | None, typer.Option("--chat/--no-chat", help="Use the tokenizer's chat template.")] = None,
@@ -91,6 +93,8 @@ def map_(
     device: Device = None,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
+    shots: Shots = 3,
+    items: Items = None,
     limit: Limit = None,
     split: Split = None,
     column: Column = None,
@@ -108,8 +112,8 @@ def map_(
 
     named = which_model(model, model_option)
     check_methods(method)
-    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)
-    loaded = read_questions(questions, reading_of(column, split, limit))
+    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
+    loaded = read_questions(questions, reading_of(column, split, limit, items))
     say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")

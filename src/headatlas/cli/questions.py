@@ -116,7 +116,7 @@ def show_questions(
     model: TokenizerOf = DEFAULT_MODEL,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
-    template: Template = "short",
+    template: Template = "auto",
     tokens: Tokens = "all",
     split: Split = None,
     column: Column = None,

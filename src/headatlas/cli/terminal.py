@@ -27,7 +27,11 @@ TrustRemoteCode = Annotated[
 Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
 Template = Annotated[
-    str, typer.Option(help="How a step is put to the model: short or published.", autocompletion=completion.templates)
+    str,
+    typer.Option(
+        help="How a step is put to the model: examples, short or published; auto goes by the question set.",
+        autocompletion=completion.templates,
+    ),
 ]
 Tokens = Annotated[str, typer.Option(help="Which answer tokens count: all, content, first or last.")]
 Source = Annotated[str, typer.Argument(help="Named set, file, data set's folder or Hub id.")]
@@ -36,6 +40,8 @@ Column = Annotated[
     list[str] | None, typer.Option(help="For tables, NAME=COLUMN, or NAME==VALUE for all rows; may be repeated.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first N main questions.")]
+Items = Annotated[int | None, typer.Option(help="Only the first N items of every task.")]
+Shots = Annotated[int, typer.Option(help="How many demonstrations stand before an item, if its task has any.")]
 Seed = Annotated[int, typer.Option(help="The one seed.")]
 
 
@@ -72,8 +78,8 @@ def check_methods(text: str) -> None:
     named(parse_methods(text))
 
 
-def reading_of(column: list[str] | None, split: str | None, limit: int | None) -> "Reading":
-    """Return what to read of a source, as --column NAME=COLUMN, --split and --limit say."""
+def reading_of(column: list[str] | None, split: str | None, limit: int | None, items: int | None = None) -> "Reading":
+    """Return what to read of a source, as --column NAME=COLUMN, --split, --limit and --items say."""
     from headatlas.questions.reading import Reading
 
     columns = {}
@@ -84,7 +90,7 @@ def reading_of(column: list[str] | None, split: str | None, limit: int | None) -
         if ours.strip() in columns:
             raise InputError(f"--column {ours.strip()} is given twice.")
         columns[ours.strip()] = theirs
-    return Reading(columns, split, limit)
+    return Reading(columns, split, limit, items)
 
 
 def printable(text: str) -> str:

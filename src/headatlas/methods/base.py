@@ -234,7 +234,7 @@ class FittedMethod(Method):
 
 def packs_of(prompts: "Sequence[Prompt]") -> Iterable[range]:
     """Return the runs of prompts that are packed as one token tree: steps of one main question."""
-    return plan_packs([p.tokens for p in prompts], [p.group for p in prompts], max_nodes=MAX_NODES)
+    return plan_packs([p.tokens for p in prompts], [p.pack for p in prompts], max_nodes=MAX_NODES)
 
 
 methods: Registry["Callable[..., Method]"] = Registry("method")

@@ -23,13 +23,17 @@ def stream(source: "str | Path | InMemory", reading: Reading = EVERYTHING) -> It
     """Yield what `source` holds, record by record (errors as `load_questions`, refused records but yielded)."""
     told = str(source) if isinstance(source, str | Path) else memory_name(source)
     splits: set[str] = set()
+    of_task: Counter[str] = Counter()
     kept = 0
     for found in _read(source, reading):
         if isinstance(found, Question) and reading.split is not None:
             splits.add(found.split or "none")
             if found.split != reading.split:
                 continue
-        kept += isinstance(found, Question)
+        if isinstance(found, Question) and not found.demonstration:
+            if reading.items is not None and not _wanted(found, of_task, reading.items):
+                continue
+            kept += 1
         yield found
         if kept == reading.limit:
             return
@@ -37,6 +41,15 @@ def stream(source: "str | Path | InMemory", reading: Reading = EVERYTHING) -> It
         raise QuestionError(
             f"'{told}' has no question of split '{reading.split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
         )
+
+
+def _wanted(question: Question, of_task: Counter[str], items: int) -> bool:
+    """Say whether a task of the question has fewer than `items` steps yet, or it names none; count its steps."""
+    tasks = [step.task for step in question.steps if step.task]
+    if tasks and all(of_task[task] >= items for task in tasks):
+        return False
+    of_task.update(tasks)
+    return True
 
 
 def _read(source: "str | Path | InMemory", reading: Reading) -> Iterator[Found]:
@@ -94,8 +107,10 @@ def read_questions(
 ) -> QuestionSet:
     """Return the question set in a source: `load_questions`, with what to read as one object."""
     left_out: Counter[str] = Counter()
-    questions = tuple(usable(source, reading, left_out))
-    return QuestionSet(questions, name or source_name(source), dict(left_out))
+    found: dict[bool, list[Question]] = {True: [], False: []}
+    for question in usable(source, reading, left_out):
+        found[question.demonstration].append(question)
+    return QuestionSet(tuple(found[False]), name or source_name(source), dict(left_out), tuple(found[True]))
 
 
 def load_questions(
@@ -104,6 +119,7 @@ def load_questions(
     limit: int | None = None,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
+    items: int | None = None,
     name: str | None = None,
 ) -> QuestionSet:
     """Load a question set by name, path or Hub id, or from what is in memory.
@@ -123,6 +139,8 @@ def load_questions(
         For tables: this project's name -> the source's column, for those whose names differ, e.g.
         ``{"subquestion": "prompt", "answer": "target.0", "function": "=retrieval"}``; a dotted path reaches into a
         cell, "=" gives all rows one value. See `readers.table`.
+    items
+        Keep only the first `items` steps of every task that is named.
     name
         What the set is called in titles; by default what it was loaded from, "list" or "table" from memory.
 
@@ -132,4 +150,4 @@ def load_questions(
         No such source or split, a column that is not there, a record that breaks the schema (file and line or
         number of the record, field), or a main question in two splits.
     """
-    return read_questions(source, Reading(columns or {}, split, limit), name=name)
+    return read_questions(source, Reading(columns or {}, split, limit, items), name=name)

@@ -52,7 +52,10 @@ class Reading:
     split
         Keep only this split; None keeps all.
     limit
-        Keep only the first `limit` main questions (of the split) and read no further; None reads all.
+        Keep only the first `limit` main questions (of the split) and read no further; None reads all. Demonstrations
+        are not counted.
+    items
+        Keep main questions only while a task of theirs has fewer than `items` steps, or they name none; None keeps all.
 
     Raises
     ------
@@ -63,8 +66,11 @@ class Reading:
     columns: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
     limit: int | None = None
+    items: int | None = None
 
     def __post_init__(self) -> None:
+        if self.items is not None and self.items < 1:
+            raise QuestionError(f"{self.items} items a task leave no question. Give --items 1 or more.")
         if self.limit is not None and self.limit < 1:
             raise QuestionError(f"A limit of {self.limit} leaves no question. Give --limit 1 or more.")
 

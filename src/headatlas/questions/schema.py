@@ -2,8 +2,10 @@
 
 1. A `Question` is a passage or main question with `steps`, each a subquestion with its answer and the cognitive
    function that answering it calls for.
-2. A `QuestionSet` is questions that can stand together: no id twice, no main question in two splits, no task of two
-   functions.
+2. A *task* is what several questions are instances of: one way to call for one function. Its *demonstrations* are
+   questions that are answered before its items and never measured.
+3. A `QuestionSet` is questions that can stand together: no id twice, no main question in two splits, no task of two
+   functions, no demonstration that is also an item.
 
 This module does not know files, tokenizers, templates or models.
 """
@@ -22,6 +24,7 @@ from pydantic import (
     Field,
     field_validator,
     model_serializer,
+    model_validator,
 )
 
 from headatlas._html import panel
@@ -33,7 +36,10 @@ class Step(BaseModel):
     """One subquestion, its reference answer, and the function that answering it calls for.
 
     ``task`` names the template it is an instance of, where a set says so: items of one task are not independent, and
-    tasks are then what a function's map is generalised over.
+    tasks are then what a function's map is generalised over. ``foil`` is a wrong answer, designed with the item; where
+    there is none, another item's answer is drawn. ``form`` ("question", "completion", "passage", …) and ``kind`` of the
+    answer ("name", "number", …) are the rest of the design, so that it can be told from the function; the answer to a
+    "completion" follows its text directly.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,13 +48,16 @@ class Step(BaseModel):
     answer: str = Field(min_length=1)
     function: str = Field(min_length=1)
     task: str | None = Field(default=None, min_length=1)
+    foil: str | None = Field(default=None, min_length=1)
+    form: str | None = Field(default=None, min_length=1)
+    kind: str | None = Field(default=None, min_length=1)
 
     @model_serializer(mode="wrap")
     def _row(self, handler: Callable[["Step"], dict[str, Any]]) -> dict[str, Any]:
-        """Write a step of no task as it was before there were tasks."""
-        return {name: value for name, value in handler(self).items() if name != "task" or value is not None}
+        """Write what is not said as it was before it could be."""
+        return {name: value for name, value in handler(self).items() if value is not None}
 
-    @field_validator("subquestion", "answer", "function", "task")
+    @field_validator("subquestion", "answer", "function", "task", "foil", "form", "kind")
     @classmethod
     def _not_blank(cls, text: str | None) -> str | None:
         if text is None:
@@ -57,9 +66,19 @@ class Step(BaseModel):
             raise ValueError("is blank: give at least one visible character")
         return text.strip()
 
+    @field_validator("foil")
+    @classmethod
+    def _wrong(cls, foil: str | None, info: Any) -> str | None:
+        if foil is not None and text_key(foil) == text_key(str(info.data.get("answer", ""))):
+            raise ValueError("is the answer: a foil is a wrong answer to compare with")
+        return foil
+
 
 class Question(BaseModel):
     """A main question (or passage) and the steps asked about it.
+
+    An item of a task needs no passage: its ``question`` is then its one step's subquestion. A ``demonstration`` is
+    shown, answered, before the items of its steps' tasks, and never measured.
 
     ``chain`` says whether a step sees the earlier steps and their answers as prior knowledge (True, as in
     CogQA) or is asked on its own about the passage (False). ``split`` names a held-out part, if any. Extra
@@ -74,6 +93,30 @@ class Question(BaseModel):
     steps: tuple[Step, ...] = Field(min_length=1)
     chain: bool = True
     split: str | None = None
+    demonstration: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_passage(cls, record: Any) -> Any:
+        if not isinstance(record, dict) or record.get("question") is not None:
+            return record
+        steps = record.get("steps")
+        step = steps[0] if isinstance(steps, list | tuple) and len(steps) == 1 else None
+        named = step.model_dump() if isinstance(step, Step) else step
+        if isinstance(named, dict) and named.get("task") is not None and named.get("subquestion") is not None:
+            return {**record, "question": named["subquestion"]}
+        return record
+
+    @model_validator(mode="after")
+    def _shown_somewhere(self) -> "Question":
+        if self.demonstration and any(step.task is None for step in self.steps):
+            raise ValueError("a demonstration is shown before the items of its task, and a step names none")
+        return self
+
+    @property
+    def passage(self) -> str:
+        """The text that steps are asked about; "" where the question is asked itself."""
+        return "" if len(self.steps) == 1 and self.question == self.steps[0].subquestion else self.question
 
     @field_validator("question")
     @classmethod
@@ -95,18 +138,21 @@ class QuestionSet:
         A short name for titles and file names.
     left_out
         What the source left out, as reason -> count (e.g. a stray label), for every report to state.
+    demonstrations
+        Questions that are shown, answered, before the items of their tasks; not among `questions`.
     """
 
     questions: tuple[Question, ...]
     name: str
     left_out: dict[str, int] = field(default_factory=dict)
+    demonstrations: tuple[Question, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.questions:
             raise QuestionError(f"Question set '{self.name}' holds no question with a usable step.")
         seen = Seen()
         of_task: dict[str, str] = {}
-        for question in self.questions:
+        for question in (*self.demonstrations, *self.questions):
             seen.refuse(question, self.name)
             for step in question.steps:
                 if step.task and of_task.setdefault(step.task, step.function) != step.function:
@@ -149,14 +195,21 @@ class QuestionSet:
     def digest(self) -> str:
         """A sha256 over everything that a prompt can be made of, and nothing else."""
         state = hashlib.sha256()
-        for question in self.questions:
+        for question in (*self.demonstrations, *self.questions):
             state.update(digest_row(question))
         return state.hexdigest()
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """Task -> its function, in the order in which they come."""
+        return {s.task: s.function for q in self.questions for s in q.steps if s.task}
 
 
 def digest_row(question: Question) -> bytes:
     """Return one question's part of `QuestionSet.digest`."""
     row = question.model_dump(include={"id", "question", "steps", "chain"})
+    if question.demonstration:
+        row["demonstration"] = True
     return json.dumps(row, sort_keys=True).encode() + b"\n"
 
 
@@ -164,20 +217,24 @@ class Seen:
     """The main questions met so far: notices an id that comes again, and a text that does.
 
     Texts are compared without regard to case and white space. A text in two splits is a leak (questions without a
-    split take no part in that); within one split it is a duplicate, which is allowed.
+    split take no part in that); within one split it is a duplicate, which is allowed. No item is a demonstration, too.
     """
 
     def __init__(self) -> None:
         self._ids: set[int] = set()
         self._texts: dict[int, tuple[str | None, str]] = {}
+        self._shown: dict[int, str] = {}
+        self._asked: dict[int, str] = {}
 
-    def add(self, question: Question) -> tuple[Literal["id", "leak", "duplicate"], str] | None:
+    def add(self, question: Question) -> tuple[Literal["id", "shown", "leak", "duplicate"], str] | None:
         """Take a question; return what is wrong with its coming now, if anything: a kind and a sentence."""
         key = text_key(question.id)
         split, first = self._texts.setdefault(text_key(question.question), (question.split, question.id))
         if key in self._ids:
             return "id", f"Question id '{question.id}' is used more than once"
         self._ids.add(key)
+        if also := self._also(question):
+            return "shown", also
         if first == question.id:
             return None
         if split == question.split:
@@ -188,19 +245,30 @@ class Seen:
             f"'{question.id}' of split '{question.split}' is the same main question as '{first}' of split '{split}'"
         )
 
+    def _also(self, question: Question) -> str | None:
+        """Say whether an item is shown as a demonstration; only what names a task can be."""
+        here, there = (self._shown, self._asked) if question.demonstration else (self._asked, self._shown)
+        for step in question.steps:
+            key = text_key(question.question, step.subquestion)
+            if step.task is not None and here.setdefault(key, question.id) and key in there:
+                return f"question '{question.id}' is the same as '{there[key]}', and one of them is a demonstration"
+        return None
+
     def refuse(self, question: Question, name: str) -> None:
         """Take a question of the set `name`; raise if it can't be in it.
 
         Raises
         ------
         QuestionError
-            Its id is used already, or its main question stands in another split.
+            Its id is used already, its main question stands in another split, or it is both item and demonstration.
         """
         kind, what = self.add(question) or ("", "")
         if kind == "id":
             raise QuestionError(f"{what} in '{name}'.")
         if kind == "leak":
             raise QuestionError(f"'{name}' leaks between its splits: {what}. Keep it in one of them.")
+        if kind == "shown":
+            raise QuestionError(f"'{name}' shows an item's answer before it is asked: {what}. Leave one of them out.")
 
 
 def text_key(*texts: str) -> int:

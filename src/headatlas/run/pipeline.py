@@ -33,7 +33,7 @@ from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
 from headatlas.methods.settings import named, parse_methods
 from headatlas.models.head_model import HeadModel
-from headatlas.prompts import Asking, Prompt, build_prompts, digest_of
+from headatlas.prompts import AUTO, Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
 from headatlas.run.jobs import Capture, capture, labels, measured
@@ -48,7 +48,7 @@ def measure(
     questions: QuestionSet,
     *,
     methods: str | Method | Sequence[str | Method] = METHODS,
-    template: str = "short",
+    template: str = AUTO,
     tokens: str = "all",
     answers: str = "reference",
     chat: bool | None = None,
@@ -141,10 +141,16 @@ def plan(
 
     Parameters and errors are those of `measure`.
     """
-    ask = asking or Asking()
-    chat = bool(getattr(model.tokenizer, "chat_template", None)) if ask.chat is None else ask.chat
+    ask = (asking or Asking()).of(questions, model.tokenizer)
     prompts = build_prompts(
-        questions, model.tokenizer, template=ask.template, tokens=ask.tokens, chat=ask.chat, context=model.context
+        questions,
+        model.tokenizer,
+        template=ask.template,
+        tokens=ask.tokens,
+        chat=ask.chat,
+        shots=ask.shots,
+        seed=seed,
+        context=model.context,
     )
     key = {
         "model": model.name,
@@ -152,7 +158,6 @@ def plan(
         "dtype": str(model.dtype).removeprefix("torch."),
         "prompts": digest_of(prompts),
         **asdict(ask),
-        "chat": chat,
         "capture version": jobs.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)

@@ -1,9 +1,9 @@
 """Tables of steps -> questions: a step a row, the rows of one main question together.
 
-1. A row needs ``question`` (the passage or main question), ``subquestion``, ``answer`` and ``function``; it may
-   have ``id``, ``split``, ``chain``, ``main_answer`` and ``task``. A mapping gives the source's own names for these:
-   "answer" -> "target", "answer" -> "answers.text.0" (a path into the cell), "function" -> "=retrieval" (the same
-   for all rows).
+1. A row needs ``question`` (the passage or main question; a row that names a ``task`` can do without),
+   ``subquestion``, ``answer`` and ``function``; it may have ``id``, ``split``, ``chain``, ``main_answer``, ``task``,
+   ``foil``, ``form``, ``kind`` and ``demonstration``. A mapping gives the source's own names for these: "answer" ->
+   "target", "answer" -> "answers.text.0" (a path into the cell), "function" -> "=retrieval" (the same for all rows).
 2. Following rows with the same id, or without ids the same question text, are the steps of one question.
 3. A row that breaks the schema is refused by line and by the source's own column name.
 
@@ -18,8 +18,9 @@ from headatlas.errors import QuestionError
 from headatlas.questions.reading import Found, Reading, Refused, parse_record
 from headatlas.questions.schema import Question, text_key
 
-REQUIRED = ("question", "subquestion", "answer", "function")
-OPTIONAL = ("id", "split", "chain", "main_answer", "task")
+REQUIRED = ("subquestion", "answer", "function")
+OF_STEPS = ("task", "foil", "form", "kind")
+OPTIONAL = ("question", "id", "split", "chain", "main_answer", "demonstration", *OF_STEPS)
 MOST_STEPS = 10_000
 """Rows of one question at most: more means that the id column is no id."""
 
@@ -78,7 +79,8 @@ class _Table:
 
     def check_columns(self, row: Row) -> None:
         """Raise unless the table has every column that is needed or named."""
-        for ours in (*REQUIRED, *self.mapped):
+        tasks = "task" in self.mapped or _reach(row.cells, "task") is not _ABSENT
+        for ours in (*(() if tasks else ("question",)), *REQUIRED, *self.mapped):
             column = self.columns[ours]
             if column.startswith("=") or _reach(row.cells, column) is not _ABSENT:
                 continue
@@ -91,7 +93,7 @@ class _Table:
     def add(self, row: Row) -> Iterator[Found]:
         """Take a row; yield the question before it where a new one starts."""
         cells = {ours: self._cell(row, column) for ours, column in self.columns.items()}
-        key = cells["id"] if self.columns["id"] else cells["question"]
+        key = cells["id"] if self.columns["id"] else (cells["question"] or cells["subquestion"])
         if self.rows and key != self.key:
             yield from self.end()
         if not self.rows and self.columns["id"]:
@@ -127,13 +129,11 @@ class _Table:
             "answer": head["main_answer"] or "",
             "chain": head["chain"] if head["chain"] not in (None, "") else False,
             "split": head["split"] or None,
-            "steps": [
-                {k: c[k] for k in ("subquestion", "answer", "function")} | ({"task": c["task"]} if c["task"] else {})
-                for _, c in rows
-            ],
+            "demonstration": head["demonstration"] or False,
+            "steps": [{k: c[k] for k in REQUIRED} | {k: c[k] for k in OF_STEPS if c[k]} for _, c in rows],
         }
         for row, cells in rows[1:]:
-            for ours in ("question", "split"):
+            for ours in ("question", "split", "demonstration"):
                 if cells[ours] != head[ours]:
                     yield Refused(row.where, row.line, self.columns[ours], f"differs from that of {first.where}.")
                     return
@@ -172,7 +172,7 @@ def _reach(cells: Any, column: str) -> Any:
 
 
 def _check_names(columns: Mapping[str, str]) -> None:
-    known = (*REQUIRED, *OPTIONAL)
+    known = tuple(dict.fromkeys(("question", *REQUIRED, *OPTIONAL)))
     for ours in columns:
         if ours not in known:
             raise QuestionError(f"'{ours}' is nothing a column can be mapped to. There are: {', '.join(known)}.")

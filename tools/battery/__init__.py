@@ -1,0 +1,1 @@
+"""The battery's tasks: one module a function, each with `TASKS`."""

@@ -1,0 +1,120 @@
+"""Make the built-in battery of tasks: ``python tools/make_battery.py`` (``--check`` only compares).
+
+Each task's items are drawn by a seed of its own; the first `DEMONSTRATIONS` are demonstrations, the rest items. Every
+answer is worked out by the task's own rule from the text (`Task.solve`). It stops at the first item that is wrong: two
+answers that differ, a foil that is the answer, a text that comes twice, too many words.
+"""
+
+import argparse
+import importlib
+import sys
+import zlib
+from pathlib import Path
+from random import Random
+
+from battery.task import FORMS, KINDS, Item, Task
+from headatlas.questions.schema import Question, QuestionSet, Step
+
+OUTPUT = Path(__file__).parents[1] / "src" / "headatlas" / "questions" / "readers" / "battery.jsonl"
+SEED = 20261125
+DEMONSTRATIONS = 12
+ITEMS = 64
+LONGEST = 45
+"""Words of an item at most: under 60 tokens."""
+FUNCTIONS = (
+    "knowledge_recall",
+    "retrieval",
+    "logical_reasoning",
+    "decision_making",
+    "semantic_understanding",
+    "syntactic_understanding",
+    "inference",
+    "math_calculation",
+)
+
+
+def draw(task: Task) -> list[Item]:
+    """Return a task's demonstrations and items; raise ValueError for what is wrong with one."""
+    if task.form not in FORMS or task.kind not in KINDS or task.function not in FUNCTIONS:
+        raise ValueError(f"{task.name}: form {task.form}, kind {task.kind} or function {task.function} is unknown")
+    found: dict[tuple[str, str], Item] = {}
+    for tries, item in enumerate(task.make(Random(SEED + zlib.crc32(task.name.encode())))):
+        check(task, item)
+        found.setdefault((item.passage, item.subquestion), item)
+        if len(found) == DEMONSTRATIONS + ITEMS or tries > 100_000:
+            break
+    if len(found) < DEMONSTRATIONS + ITEMS:
+        raise ValueError(f"{task.name}: only {len(found)} different items, {DEMONSTRATIONS + ITEMS} are needed")
+    return list(found.values())
+
+
+def check(task: Task, item: Item) -> None:
+    """Raise ValueError for what is wrong with an item."""
+    text = f"{item.passage} {item.subquestion}"
+    solved = task.solve(item.passage, item.subquestion)
+    if solved != item.answer:
+        raise ValueError(f"{task.name}: the rule says {solved!r}, the item {item.answer!r}: {text}")
+    if item.foil.casefold() == item.answer.casefold():
+        raise ValueError(f"{task.name}: foil and answer are {item.answer!r}: {text}")
+    if len(text.split()) > LONGEST:
+        raise ValueError(f"{task.name}: {len(text.split())} words, more than {LONGEST}: {text}")
+    if (task.form == "passage") != bool(item.passage):
+        raise ValueError(f"{task.name}: form {task.form}, but the passage is {item.passage!r}")
+
+
+def questions_of(tasks: list[Task], *, items: int = ITEMS) -> QuestionSet:
+    """Return the tasks as a question set, the first `items` of each."""
+    shown, asked = [], []
+    for task in tasks:
+        for n, item in enumerate(draw(task)[: DEMONSTRATIONS + items]):
+            step = Step(
+                subquestion=item.subquestion, answer=item.answer, foil=item.foil, function=task.function,
+                task=task.name, form=task.form, kind=task.kind,
+            )  # fmt: skip
+            shows = n < DEMONSTRATIONS
+            question = Question.model_validate(
+                {
+                    "id": f"{task.name}-{'d' if shows else ''}{n + 1 if shows else n + 1 - DEMONSTRATIONS}",
+                    "question": item.passage or None,
+                    "steps": (step,),
+                    "chain": False,
+                    "demonstration": shows,
+                }
+            )
+            (shown if shows else asked).append(question)
+    return QuestionSet(tuple(asked), "battery", demonstrations=tuple(shown))
+
+
+def rows(questions: QuestionSet) -> str:
+    """Return the file: each task's demonstrations, then its items."""
+    by_task: dict[str, list[Question]] = {}
+    for question in (*questions.demonstrations, *questions.questions):
+        by_task.setdefault(str(question.steps[0].task), []).append(question)
+    lines = []
+    for own in by_task.values():
+        for question in own:
+            row = question.model_copy(update={"question": question.passage or None})
+            lines.append(row.model_dump_json(exclude_defaults=True, exclude_none=True))
+    return "\n".join(lines) + "\n"
+
+
+def all_tasks() -> list[Task]:
+    """Return every task, functions in the figure's order."""
+    return [task for function in FUNCTIONS for task in importlib.import_module(f"battery.{function}").TASKS]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="Only compare with the shipped file.")
+    text = rows(questions_of(all_tasks()))
+    if parser.parse_args().check:
+        same = OUTPUT.read_text(encoding="utf-8") == text
+        print("the same" if same else f"{OUTPUT} differs: run python tools/make_battery.py")
+        return 0 if same else 1
+    OUTPUT.write_text(text, encoding="utf-8")
+    print(f"{OUTPUT}: {text.count(chr(10))} rows")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
