@@ -2,6 +2,7 @@
 
 from headatlas.atlas.files import load_atlas as load_atlas
 from headatlas.atlas.files import save_atlas as save_atlas
+from headatlas.atlas.tree import absent_functions as absent_functions
 from headatlas.atlas.tree import as_atlas as as_atlas
 from headatlas.atlas.tree import check_atlas as check_atlas
 from headatlas.atlas.tree import described as described

@@ -22,6 +22,7 @@ import xarray as xr
 from headatlas._registry import suggest
 from headatlas.atlas.variables import ABLATES, KIND, LABEL, SCHEMA, SIGN, about
 from headatlas.errors import AtlasError, InputError
+from headatlas.questions.functions import order_functions
 from headatlas.stats.sign import SIGNS, Sign
 
 SAMPLES = "samples"
@@ -246,12 +247,22 @@ def described(part: xr.Dataset, more: Iterable[tuple[str, str]] = ()) -> xr.Data
 
 
 def unable_functions(atlas: xr.DataTree | xr.Dataset) -> tuple[str, ...]:
-    """Return the functions that the model does not do (the variable ``unable``), in the atlas's order."""
+    """Return the functions that the model does not do, in the figure's order: those that ``unable`` marks, and those
+    that were asked and have no map.
+    """
     root = atlas.to_dataset() if isinstance(atlas, xr.DataTree) else atlas
-    if "unable" not in root:
-        return ()
-    flags = np.atleast_1d(root["unable"].values).astype(bool)
-    return tuple(str(f) for f in np.atleast_1d(root["function"].values)[flags])
+    functions = [str(f) for f in np.atleast_1d(root["function"].values)] if "function" in root.coords else []
+    flags = np.atleast_1d(root["unable"].values).astype(bool) if "unable" in root else [False] * len(functions)
+    asked = [str(f) for f in root["asked_function"].values] if "asked_function" in root else []
+    found = {f for f, flag in zip(functions, flags, strict=True) if flag} | (set(asked) - set(functions))
+    return tuple(f for f in order_functions([*functions, *asked]) if f in found) if found else ()
+
+
+def absent_functions(atlas: xr.DataTree | xr.Dataset) -> tuple[str, ...]:
+    """Return the functions that were asked and have no map, because the model does too few of their tasks."""
+    root = atlas.to_dataset() if isinstance(atlas, xr.DataTree) else atlas
+    there = {str(f) for f in np.atleast_1d(root["function"].values)}
+    return tuple(f for f in unable_functions(atlas) if f not in there)
 
 
 def provenance(atlas: xr.DataTree | xr.Dataset, name: str, default: Any = None) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 HEADS = ("function", "layer", "head")
+ASKED = ("asked_task",)
 ENDS = ("", "_low", "_high")
 CHANCE = 0.5
 """`answer_accuracy` of a model that can't do a function."""
@@ -69,6 +70,16 @@ VARIABLES = (
     Variable("answer_exact", ("function",), "share of items whose whole reference answer is the model's own, greedy "
              "answer", where="atlas"),
     Variable("n_items", ("function",), "number of items", where="atlas"),
+    Variable("asked_function", ASKED, "the function that a task calls for", where="atlas"),
+    Variable("asked_form", ASKED, "how the task is put: question, completion, passage", where="atlas"),
+    Variable("asked_kind", ASKED, "kind of answer", where="atlas"),
+    Variable("asked_lure", ASKED, "share of its items in whose text the foil stands", where="atlas"),
+    Variable("asked_items", ASKED, "number of items asked", where="atlas"),
+    Variable("asked_accuracy", ASKED, "share of a task's items whose answer the model finds likelier than the designed "
+             "foil; chance 0.5", where="atlas", interval=True),
+    Variable("asked_exact", ASKED, "share of a task's items whose whole answer is the model's own, greedy answer",
+             where="atlas"),
+    Variable("asked_done", ASKED, "whether the model does the task: that share is above chance", where="atlas"),
     Variable("agreement", ("one_method", "other_method", "function"), "Spearman correlation of two methods' maps over "
              "heads", where="atlas"),
     Variable("agreement_top", ("one_method", "other_method", "function"), "share of their top heads that two methods "
@@ -92,6 +103,7 @@ LABELS = {
     "function": "cognitive function",
     "control": "what a classifier saw instead of activations",
     "item": "a step of a main question",
+    "asked_task": "a task, done by the model or not",
     "sample": "an item, fold or refit",
 }
 """What the dimensions are."""

@@ -100,6 +100,7 @@ def map_(
     column: Column = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default ./atlas-MODEL.")] = None,
+    keep_unable: Annotated[bool, typer.Option("--keep-unable", help="Map tasks that the model can't do, too.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over what --out holds.")] = False,
 ) -> None:
     """Map a model: questions in; atlas, heatmaps and findings out."""
@@ -125,6 +126,7 @@ def map_(
         loaded,
         methods=method,
         asking=asking,
+        keep_unable=keep_unable,
         seed=seed,
     )
     with progress() as report:

@@ -4,7 +4,8 @@
 2. Choose the colour scale: shared by all panels or one a panel, its upper end a round number; values beyond
    it take the end's colour, the colourbar says so with an arrow and a "+".
 3. Draw the panels, layer 0 (the input side) at the bottom as in the published figure, so "up" is "deep". A line
-   under a panel's title marks a function that the model does not do (the atlas's ``unable``).
+   under a panel's title marks a function that the model does not do (the atlas's ``unable``); one that has no map
+   for that is an empty, grey panel.
 4. Say under the grid what is drawn: model, method, sign, items, intervals, and what was clipped.
 
 The figure is made for print at its own size (7.2 inches wide for four columns): no text under 7 points. Text
@@ -21,12 +22,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from headatlas.atlas import as_atlas, method_part, pick_methods, unable_functions
+from headatlas.atlas import absent_functions, as_atlas, method_part, pick_methods, unable_functions
 from headatlas.atlas.map_numbers import Maps, decimals, nice, take_maps, value_places, write_number
 from headatlas.atlas.variables import INTERVAL, LABEL
 from headatlas.errors import InputError
 from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
-from headatlas.questions.functions import function_title
+from headatlas.questions.functions import function_title, order_functions
 from headatlas.stats.sign import Sign
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ ROUND_OFF = 1.1
 STEPS = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 AT_CHANCE = "model at chance"
 """Drawn over the panel of a function that the model does not do."""
+ABSENT = "not mapped: the model\ndoes too few of its tasks"
+"""Drawn into the grey panel of a function without a map."""
+GREY = "0.88"
 SIGN_TEXT = {
     "absolute": "absolute values",
     "positive": "positive values (negative ones drawn as 0)",
@@ -168,7 +172,8 @@ def heads_importance(
     maps = take_maps(tree, name, sign=sign, functions=functions)
     part, own = method_part(tree, name), tree[name].attrs
     basis = (items_text(part, maps.functions), _intervals(part, own))
-    return draw_maps(maps, part, own, scale=scale, clip=clip, basis=basis)
+    absent = absent_functions(tree) if functions is None else ()
+    return draw_maps(maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent)
 
 
 def check_scale(scale: str, clip: float | None = None) -> None:
@@ -187,6 +192,7 @@ def draw_maps(
     scale: str = "shared",
     clip: float | None = None,
     basis: Sequence[str] = (),
+    absent: Sequence[str] = (),
 ) -> "Figure":
     """Draw `maps`, a panel each.
 
@@ -200,14 +206,17 @@ def draw_maps(
         As in `heads_importance`.
     basis
         What the caption says that they rest on.
+    absent
+        Functions that get an empty panel, in the figure's order among the others.
     """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    rows, columns = grid(len(maps.functions))
+    panels = order_functions([*maps.functions, *absent]) if absent else maps.functions
+    rows, columns = grid(len(panels))
     width, height = figure_size(maps, rows, columns, scale)
-    marked = [f in unable_functions(part) for f in maps.functions]
+    marked = [f in unable_functions(part) and f not in absent for f in panels]
     height += 0.15 * sum(any(marked[i * columns : (i + 1) * columns]) for i in range(rows))
     n = len(maps.functions)
     scales = (
@@ -225,7 +234,7 @@ def draw_maps(
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
         figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        _draw_panels(figure, axes, maps, scales, marked, shared=scale == "shared")
+        _draw_panels(figure, axes, maps, panels, scales, marked, shared=scale == "shared")
         figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
     return figure
 
@@ -249,26 +258,42 @@ def _draw_panels(
     figure: "Figure",
     axes: np.ndarray,
     maps: Maps,
+    panels: Sequence[str],
     scales: Sequence[ColourScale],
     marked: Sequence[bool],
     *,
     shared: bool,
 ) -> None:
     """Draw each function's panel, hide the places left over, and add the colourbar(s)."""
-    n, columns = len(maps.functions), axes.shape[1]
+    n, columns = len(panels), axes.shape[1]
     for axis in axes.flat[n:]:
         axis.set_axis_off()
-    for i, axis in enumerate(axes.flat[:n]):
-        image = _draw_panel(axis, maps, i, scales[i], width=23 if columns <= 4 else 18, marked=marked[i])
-        lowest, left = i + columns >= n, i % columns == 0
+    image: Any = None
+    for at, axis in enumerate(axes.flat[:n]):
+        lowest, left = at + columns >= n, at % columns == 0
+        width = 23 if columns <= 4 else 18
+        if panels[at] not in maps.functions:
+            _draw_absent(axis, panels[at], width)
+            continue
+        i = maps.functions.index(panels[at])
+        image = _draw_panel(axis, maps, i, scales[i], width=width, marked=marked[at])
         axis.tick_params(labelbottom=lowest, labelleft=left)
         axis.set_xlabel("Head" if lowest else "", fontsize=FONT, labelpad=2)
         axis.set_ylabel("Layer (0 = input side)" if left else "", fontsize=FONT)
         if not shared:
-            label = "Heads Importance" if i % columns == columns - 1 or i == n - 1 else ""
+            label = "Heads Importance" if at % columns == columns - 1 or at == n - 1 else ""
             _colourbar(figure, image, axis, scales[i], label, fraction=0.09, aspect=18.0)
     if shared:
         _colourbar(figure, image, list(axes.flat), scales[0], "Heads Importance", fraction=0.035, aspect=36.0)
+
+
+def _draw_absent(axis: "Axes", function: str, width: int) -> None:
+    """Draw the panel of a function without a map."""
+    title = "\n".join(textwrap.wrap(panel_title(function), width, max_lines=2, placeholder="…"))
+    axis.set_title(title, fontsize=7.5, pad=3, color="0.35", parse_math=False)
+    axis.set_facecolor(GREY)
+    axis.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
+    axis.text(0.5, 0.5, ABSENT, ha="center", va="center", transform=axis.transAxes, fontsize=SMALL, color="0.35")
 
 
 def _draw_panel(axis: "Axes", maps: Maps, i: int, scale: ColourScale, *, width: int, marked: bool) -> Any:

@@ -48,6 +48,17 @@ class Capture:
     foil_logprob: np.ndarray
     right: np.ndarray
 
+    def part(self, items: np.ndarray) -> "Capture":
+        """Return what was captured of some items (a mask); functions without any are gone."""
+        if items.all():
+            return self
+        act = self.activations
+        function = act.function[items]
+        functions = tuple(f for f in act.functions if f in set(function))
+        task = None if act.task is None else act.task[items]
+        some = Activations(act.z[items], function, act.group[items], functions, task)
+        return Capture(some, self.logprob[items], self.foil_logprob[items], self.right[items])
+
 
 def labels(prompts: Sequence[Prompt]) -> tuple[np.ndarray, np.ndarray]:
     """Return the function and the group (main question) of every prompt."""

@@ -33,9 +33,10 @@ from headatlas.methods.base import Activations, Method
 from headatlas.methods.base import methods as registered
 from headatlas.methods.settings import named, parse_methods
 from headatlas.models.head_model import HeadModel
-from headatlas.prompts import AUTO, Asking, Prompt, build_prompts, digest_of
+from headatlas.prompts import AUTO, SHOTS, Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
+from headatlas.run.ability import ability
 from headatlas.run.jobs import Capture, capture, labels, measured
 from headatlas.work.job import Report, Run
 
@@ -52,6 +53,8 @@ def measure(
     tokens: str = "all",
     answers: str = "reference",
     chat: bool | None = None,
+    shots: int = SHOTS,
+    keep_unable: bool = False,
     seed: int = 0,
     store: str | Path | None = None,
     report: Report | None = None,
@@ -68,10 +71,12 @@ def measure(
         Names ("probe", "ablation"), with settings if need be ("ablation(by=zero, positions=all)"), or configured
         methods (``Probe(refits=8)``); one alone, or several. Names may stand in one string: "probe,ablation". One
         method may come in several settings; its part of the atlas is then named with them.
-    template, tokens, chat
-        How steps become prompts; see `prompts.build_prompts`.
+    template, tokens, chat, shots
+        How steps become prompts; see `prompts.Asking`.
     answers
         "reference" teacher-forces the reference answers; "generated" lets the model answer greedily first.
+    keep_unable
+        Map tasks that the model does not do as well (`run.ability`).
     seed
         The one seed; each method's own is drawn from it and the method's name.
     store
@@ -92,8 +97,8 @@ def measure(
     RunError
         NaN in z, no memory for a single prompt, or a full disk.
     """
-    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat)
-    planned = plan(model, questions, methods=methods, asking=asking, seed=seed)
+    asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
+    planned = plan(model, questions, methods=methods, asking=asking, keep_unable=keep_unable, seed=seed)
     return execute(model, planned, store=store, report=report)
 
 
@@ -135,6 +140,7 @@ def plan(
     *,
     methods: str | Method | Sequence[str | Method] = METHODS,
     asking: Asking | None = None,
+    keep_unable: bool = False,
     seed: int = 0,
 ) -> Plan:
     """Build the prompts and refuse, before anything is run or written, what no run can be made of.
@@ -158,6 +164,7 @@ def plan(
         "dtype": str(model.dtype).removeprefix("torch."),
         "prompts": digest_of(prompts),
         **asdict(ask),
+        "keep_unable": keep_unable,
         "capture version": jobs.VERSION,
     }
     return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
@@ -167,15 +174,19 @@ def execute(
     model: HeadModel, planned: Plan, *, store: str | Path | None = None, report: Report | None = None
 ) -> xr.DataTree:
     """Carry out a plan: capture, controls, methods, statistics; return the atlas (see `measure`)."""
-    prompts, seed = planned.prompts, planned.seed
+    seed = planned.seed
     run = Run(planned.capture_key, seed, None if store is None else Path(store), report)
-    captured = capture(model, prompts, run)
+    captured = capture(model, planned.prompts, run)
+    asked = ability(captured, planned.prompts, keep_unable=planned.capture_key["keep_unable"])
+    prompts = [prompt for prompt, mapped in zip(planned.prompts, asked.mapped, strict=True) if mapped]
+    captured = captured.part(asked.mapped)
     run.told("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
     run.told("controls", 1, 1)
     root = _item_statistics(captured, prompts, seed).merge(
         _control_statistics(controls, captured.activations, seed), join="exact"
     )
+    root = root.merge(asked.table)
     nodes: dict[str, xr.Dataset] = {}
     for name, method in planned.methods.items():
         samples = measured(model, method, prompts, captured.activations, run, name=name)
@@ -316,7 +327,7 @@ def _provenance(model: HeadModel, planned: Plan) -> dict[str, Any]:
             "steps": questions.n_steps,
             "left_out": questions.left_out,
         },
-        "template": {k: key[k] for k in ("template", "tokens", "answers", "chat")},
+        "template": {k: key[k] for k in ("template", "tokens", "answers", "chat", "shots")},
         "methods": list(planned.methods),
         "parameters": planned.key["methods"],
         "seed": planned.seed,
