@@ -125,7 +125,7 @@ class _Table:
         (first, head) = rows[0]
         record: dict[str, Any] = {
             "id": str(head["id"]) if head["id"] not in (None, "") else f"{self.name}-{self.n:06d}",
-            "question": head["question"],
+            "question": head["question"] or (None if head["task"] else head["question"]),
             "answer": head["main_answer"] or "",
             "chain": head["chain"] if head["chain"] not in (None, "") else False,
             "split": head["split"] or None,
