@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from headatlas.atlas import absent_functions, as_atlas, method_part, pick_methods, unable_functions
 from headatlas.atlas.map_numbers import Maps, decimals, nice, take_maps, value_places, write_number
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ALPHA = 0.05
 TAIL = 0.995
 """Where clipping may start: the quantile of all drawn values."""
 HELPS = 3.0
@@ -173,7 +174,9 @@ def heads_importance(
     part, own = method_part(tree, name), tree[name].attrs
     basis = (items_text(part, maps.functions), _intervals(part, own))
     absent = absent_functions(tree) if functions is None else ()
-    return draw_maps(maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent)
+    return draw_maps(
+        maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=_specific(part, maps)
+    )
 
 
 def check_scale(scale: str, clip: float | None = None) -> None:
@@ -193,6 +196,7 @@ def draw_maps(
     clip: float | None = None,
     basis: Sequence[str] = (),
     absent: Sequence[str] = (),
+    outlined: Bool[np.ndarray, "function layer head"] | None = None,
 ) -> "Figure":
     """Draw `maps`, a panel each.
 
@@ -208,12 +212,16 @@ def draw_maps(
         What the caption says that they rest on.
     absent
         Functions that get an empty panel, in the figure's order among the others.
+    outlined
+        Which heads get an outline: those specific to the function.
     """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     panels = order_functions([*maps.functions, *absent]) if absent else maps.functions
+    if outlined is not None:
+        basis = (*basis, f"outlined: heads specific to a function, q < {ALPHA} ({int(outlined.sum())})")
     rows, columns = grid(len(panels))
     width, height = figure_size(maps, rows, columns, scale)
     marked = [f in unable_functions(part) and f not in absent for f in panels]
@@ -235,6 +243,8 @@ def draw_maps(
         figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         _draw_panels(figure, axes, maps, panels, scales, marked, shared=scale == "shared")
+        for function, heads in zip(maps.functions, () if outlined is None else outlined, strict=outlined is not None):
+            _outline(axes.flat[list(panels).index(function)], heads, maps.sign)
         figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
     return figure
 
@@ -285,6 +295,23 @@ def _draw_panels(
             _colourbar(figure, image, axis, scales[i], label, fraction=0.09, aspect=18.0)
     if shared:
         _colourbar(figure, image, list(axes.flat), scales[0], "Heads Importance", fraction=0.035, aspect=36.0)
+
+
+def _specific(part: xr.Dataset, maps: Maps) -> Bool[np.ndarray, "function layer head"] | None:
+    """Return which heads are specific to a function; None where that was not tested."""
+    if "q_specific" not in part or not np.isfinite(part["q_specific"]).any():
+        return None
+    q = part["q_specific"].sel(function=list(maps.functions)).transpose("function", "layer", "head").values
+    return np.asarray(q < ALPHA)
+
+
+def _outline(axis: "Axes", heads: Bool[np.ndarray, "layer head"], sign: Sign) -> None:
+    """Draw a frame around each of some heads' cells."""
+    from matplotlib.patches import Rectangle
+
+    for layer, head in np.argwhere(heads):
+        colour = "black" if sign == "signed" else "white"
+        axis.add_patch(Rectangle((head, layer), 1, 1, fill=False, edgecolor=colour, linewidth=0.7))
 
 
 def _draw_absent(axis: "Axes", function: str, width: int) -> None:

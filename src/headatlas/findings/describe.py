@@ -28,6 +28,7 @@ from headatlas.errors import InputError
 from headatlas.findings.sharing import agreement_findings, parts_findings
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
+from headatlas.findings.tasks import AskedTask, asked_tasks, tasks_table, tasks_text
 from headatlas.findings.trust import Unknown as Unknown
 from headatlas.findings.trust import at_chance, flagged, reach_findings, unknowns
 from headatlas.findings.wording import escape, percent, plain, points, round_number
@@ -59,12 +60,14 @@ class MethodFindings:
 class Findings:
     """All findings of an atlas, one section a method. Iterating gives every `Finding`.
 
-    `unable` are the functions that the model does not do.
+    `unable` are the functions that the model does not do; `tasks` what it was asked, where tasks have designed foils.
     """
 
     model: str
     sections: tuple[MethodFindings, ...]
     unable: tuple[str, ...] = ()
+    tasks: tuple[AskedTask, ...] = ()
+    tasks_statement: str = ""
 
     def __repr__(self) -> str:
         known = sum(len(section.findings) for section in self.sections)
@@ -108,6 +111,8 @@ class Findings:
             for s in self.sections
         ]
         content = plain({"schema": 2, "model": self.model, "unable": self.unable, "methods": sections})
+        if self.tasks:
+            content["tasks"] = plain({"statement": self.tasks_statement, "rows": [vars(row) for row in self.tasks]})
         return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     def to_markdown(self) -> str:
@@ -117,6 +122,10 @@ class Findings:
             lines += [escape(at_chance(self.unable)), ""]
         for section in self.sections:
             lines += _section_markdown(section)
+        if self.tasks:
+            head, rows = tasks_table(self.tasks)
+            lines += ["## What the model was asked", "", escape(self.tasks_statement), ""]
+            lines += _rows(head, [[cell if cell.startswith("**") else escape(cell) for cell in row] for row in rows])
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -147,7 +156,9 @@ def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, thre
     if isinstance(model, dict):
         model = next((model[k] for k in ("name", "id", "model") if model.get(k)), None)
     sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))
-    return Findings(str(model) if model else "a model not named in the atlas", sections, unable_functions(atlas))
+    named = str(model) if model else "a model not named in the atlas"
+    tasks = asked_tasks(atlas)
+    return Findings(named, sections, unable_functions(atlas), tasks, tasks_text(tasks, atlas) if tasks else "")
 
 
 def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -> MethodFindings:
