@@ -18,6 +18,7 @@ from zarr.storage import LocalStore
 
 from headatlas.atlas import load_atlas
 from headatlas.cli.main import main
+from headatlas.cli.terminal import progress
 from headatlas.models.head_model import HeadModel
 from headatlas.work.store import ROWS
 from tests.saved import save_tiny
@@ -675,3 +676,18 @@ def test_no_arguments_show_the_help():
     code, out, err = run()
     assert code == 2 and "Usage: " in out + err
     check_refused(*run("mop"), "No such command 'mop'")
+
+
+def test_a_log_file_gets_plain_lines_with_the_time_left_and_is_never_silent_for_long(capsys, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("headatlas.cli.terminal.time.monotonic", lambda: now[0])
+    with progress() as report:
+        for done in range(1, 41):
+            report("ablation", done, 40)
+            now[0] += 2
+        report("controls", 1, 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "ablation: 1 of 40"
+    assert lines[1] == "ablation: 6 of 40, 1:08 left", "34 more at 2 s each"
+    assert lines[-2:] == ["ablation: 40 of 40, 1:18", "controls: 1 of 1"]
+    assert len(lines) == 1 + 7 + 1 + 1 and not any("\x1b" in line for line in lines)

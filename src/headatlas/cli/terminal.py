@@ -1,6 +1,7 @@
 """What the commands share: options, messages on stderr, progress. Nothing heavy is imported here."""
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -110,7 +111,48 @@ def say(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-class progress:
+def progress() -> "_Bar | _Lines":
+    """Return a way to report progress on stderr: bars on a terminal, plain lines in a log file."""
+    return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+EVERY = 10.0
+"""Seconds between two plain lines of a stage: a log is never silent for long."""
+
+
+class _Lines:
+    """Plain lines: how far a stage is when it begins, every `EVERY` seconds, and when it ends; with the time left."""
+
+    def __enter__(self) -> Any:
+        self._began: dict[str, tuple[float, int]] = {}
+        self._said: dict[str, float] = {}
+        return self.report
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Take note of how far a stage is."""
+        now = time.monotonic()
+        first = stage not in self._began
+        began, before = self._began.setdefault(stage, (now, done))
+        if not first and done < total and now - self._said[stage] < EVERY:
+            return
+        self._said[stage] = now
+        spent, made = now - began, done - before
+        if done >= total:
+            say(f"{stage}: {total} of {total}, {_minutes(spent)}" if spent >= 1 else f"{stage}: {total} of {total}")
+        else:
+            left = f", {_minutes(spent / made * (total - done))} left" if made else ""
+            say(f"{stage}: {done} of {total}{left}")
+
+    def __exit__(self, *exc: Any) -> None:
+        """Nothing is left open."""
+
+
+def _minutes(seconds: float) -> str:
+    """Write a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+class _Bar:
     """A rich progress bar on stderr with rate and time left, one line a stage."""
 
     def __enter__(self) -> Any:
