@@ -121,7 +121,7 @@ def main() -> None:
         compare("cogqa_questions", model, by_question(prompts)[: args.questions], bound=None)  # shorter prompts
     else:
         print(f"{args.cogqa} is not here: its rows are left out")
-    prompts = build_prompts(ha.load_questions("builtin", limit=args.questions), model.tokenizer)
+    prompts = build_prompts(ha.load_questions("controlled", limit=args.questions), model.tokenizer)
     compare("builtin", model, by_question(prompts), bound=8)
 
 

@@ -158,7 +158,7 @@ def main() -> None:
         prompts = single_steps(prompts, args.steps)
     else:
         print(f"{args.cogqa} is not here: steps of the built-in set, whose answers are short, stand in")
-        prompts = build_prompts(ha.load_questions("builtin", limit=4), model.tokenizer)[: args.steps]
+        prompts = build_prompts(ha.load_questions("controlled", limit=4), model.tokenizer)[: args.steps]
     ours(model, prompts[0])  # warm
     for way, bound in ((cached, None), (by_layer, None), (one_by_one, 40)):
         ratios, seconds, worst = [], [], 0.0

@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--cogqa", type=Path, default=COGQA)
     args = parser.parse_args()
     model = ha.load_model("smollm2-135m", dtype=args.dtype)
-    builtin = ha.load_questions("builtin", limit=max(4, args.questions // 3))
+    builtin = ha.load_questions("controlled", limit=max(4, args.questions // 3))
     cases = {"builtin_short": (builtin, "short", 0.35)}
     if args.cogqa.is_file():
         cogqa = ha.load_questions(args.cogqa, limit=args.questions)

@@ -146,7 +146,7 @@ def test_a_setting_that_is_none_of_a_methods_choices_is_refused_before_the_model
 
 
 def test_old_names_of_ablations_are_settings_of_one(folder: Path):
-    model, questions = ha.load_model(folder), ha.load_questions("builtin", limit=3)
+    model, questions = ha.load_model(folder), ha.load_questions("controlled", limit=3)
     atlas = ha.measure(model, questions, methods="ablation, ablation_zero, ablation(by=zero, positions=all)")
     assert list(atlas.children) == ["ablation", "ablation_zero", "ablation_zero(positions=all)"]
     assert not np.allclose(atlas["ablation_zero"]["importance"], atlas["ablation"]["importance"])

@@ -94,7 +94,7 @@ def test_without_enough_for_controls_the_reason_is_told(tmp_path):
     assert check.controls == {}
     assert "held-out folds need at least" in check.note
     assert check.usable
-    assert check_questions("builtin", controls=False).controls == {}
+    assert check_questions("controlled", controls=False).controls == {}
 
 
 def test_controls_of_a_large_set_are_fitted_on_a_random_part(tmp_path):
@@ -110,7 +110,7 @@ def test_controls_of_a_large_set_are_fitted_on_a_random_part(tmp_path):
 
 
 def test_the_built_in_set_keeps_under_its_bars():
-    check = check_questions("builtin")
+    check = check_questions("controlled")
     assert check.usable
     assert check.duplicates == check.leaks == check.bad == []
     assert set(check.splits) == {"train", "test"}

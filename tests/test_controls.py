@@ -155,16 +155,16 @@ def plain_twin(name: str, items, function, group, *, seed: int) -> np.ndarray:
     return correct
 
 
-@pytest.mark.parametrize("source", ["telling", "builtin"])
+@pytest.mark.parametrize("source", ["telling", "controlled"])
 def test_controls_equal_their_plain_twins(source: str):
-    items, function, group = telling(80) if source == "telling" else flat(load_questions("builtin").questions)
+    items, function, group = telling(80) if source == "telling" else flat(load_questions("controlled").questions)
     found = control_predictions(items, function, group, seed=3)
     assert list(found) == list(controls)
     for name, correct in found.items():
         twin = plain_twin(name, items, function, group, seed=3)
         assert abs(correct.mean() - twin.mean()) <= 0.01, name
         # where a passage has every function once, all functions tie, and rounding picks one
-        assert (name == "passage" and source == "builtin") or (correct == twin).mean() > 0.97, name
+        assert (name == "passage" and source == "controlled") or (correct == twin).mean() > 0.97, name
     if source == "telling":
         assert all(0.38 < correct.mean() < 0.9 for correct in found.values()), "each has something to find"
 

@@ -11,7 +11,7 @@ from tests.test_head_model import stock
 
 @pytest.fixture(scope="module")
 def questions():
-    return ha.load_questions("builtin", limit=4)
+    return ha.load_questions("controlled", limit=4)
 
 
 def test_its_heads_are_what_its_card_says(smollm):
@@ -32,7 +32,7 @@ def test_packed_capture_equals_stock_forward_passes(smollm, questions, template)
 
 def test_it_finds_the_right_answers_likelier_than_foils(smollm):
     """The built-in questions are worth asking: most answers beat a foil (0.5 is chance)."""
-    prompts = build_prompts(ha.load_questions("builtin", limit=12), smollm.tokenizer)
+    prompts = build_prompts(ha.load_questions("controlled", limit=12), smollm.tokenizer)
     scores = [smollm.capture(prompts[i : i + 8]) for i in range(0, len(prompts), 8)]
     wins = np.concatenate([s.logprob > s.foil_logprob for s in scores])
     assert wins.mean() > 0.6

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats.contingency import association
 
 import headatlas as ha
 from headatlas.cli.main import main
 from headatlas.errors import QuestionError
 from headatlas.methods.base import packs_of
 from headatlas.prompts import Asking, build_prompts, deal
+from headatlas.questions.checks import check_questions, cramers_v
 from headatlas.questions.writing import write_jsonl
 from tests.saved import small_tokenizer
 
@@ -123,7 +125,7 @@ def test_no_demonstrations_are_shown_when_none_are_wanted_and_other_templates_sh
 def test_the_template_goes_by_the_set_and_a_chat_template_only_wraps_questions():
     tokenizer = small_tokenizer(chat=True)
     assert Asking().of(ha.load_questions(records()), tokenizer) == Asking("examples", chat=False)
-    assert Asking().of(ha.load_questions("builtin", limit=2), tokenizer).chat in (True, False)
+    assert Asking().of(ha.load_questions("controlled", limit=2), tokenizer).chat in (True, False)
     assert Asking(chat=True).of(ha.load_questions(records()), tokenizer).chat is True
 
 
@@ -191,3 +193,31 @@ def test_a_prompts_digest_moves_with_its_demonstrations():
         for seed in (0, 1)
     ]
     assert len(tokens[0]) != len(tokens[1]) or (tokens[0] != tokens[1]).any()
+
+
+def test_a_check_counts_tasks_demonstrations_and_how_far_the_design_is_crossed(tmp_path: Path, capsys):
+    path = write(tmp_path / "q.jsonl", records())
+    check = check_questions(path)
+    assert check.tasks["owner"] == {
+        "function": "retrieval", "items": 6, "demonstrations": 4, "form": "passage", "kind": "name", "lures": 6,
+    }  # fmt: skip
+    assert check.questions == 12 and check.digest == ha.load_questions(path).digest and check.usable
+    assert check.crossing == {"form": 1.0, "kind": 1.0, "lure": 1.0}, "each function has a design of its own"
+    assert main(["questions", "check", str(path)]) == 0
+    assert "function and form: Cramér's V 1.00" in capsys.readouterr().out
+    rows = records()
+    rows[-1]["question"] = rows[1]["question"]
+    rows[-2]["steps"][0]["task"] = "owner"
+    check = check_questions(write(tmp_path / "bad.jsonl", rows))
+    assert not check.usable and "one of them is a demonstration" in check.leaks[0]
+    assert [str(bad) for bad in check.bad] == [
+        "task 'owner', field 'task': is named for two functions, retrieval and knowledge_recall."
+    ]
+
+
+def test_cramers_v_is_that_of_two_textbook_tables():
+    assert cramers_v(np.array([[10.0, 0], [0, 10]])) == pytest.approx(1)
+    assert cramers_v(np.array([[5.0, 5], [10, 10], [2, 2]])) == pytest.approx(0)
+    assert cramers_v(np.array([[10.0, 20, 30], [6, 9, 17]])) == pytest.approx(
+        association(np.array([[10, 20, 30], [6, 9, 17]]), method="cramer")
+    )

@@ -88,7 +88,7 @@ def test_split_limit_and_name():
     assert [q.id for q in ha.load_questions(QUESTIONS, limit=1).questions] == ["a"]
     named = ha.load_questions(ROWS, name="hens")
     assert named.name == "hens" and named.digest == ha.load_questions(ROWS).digest, "a name is a title"
-    assert ha.load_questions("builtin", limit=1, name="one").name == "one"
+    assert ha.load_questions("controlled", limit=1, name="one").name == "one"
     with pytest.raises(QuestionError, match=r"^'list' has no question of split 'dev'\. Its splits: test, train\.$"):
         ha.load_questions(QUESTIONS, split="dev")
     with pytest.raises(QuestionError, match="A limit of 0 leaves no question"):

@@ -37,7 +37,7 @@ def test_it_is_the_model_itself_and_its_numbers_are_those_of_its_folder(folder, 
     assert (model.name, model.digest) == ("tiny", by_folder.digest)
     assert (model.unpacked, model.unsplit) == (by_folder.unpacked, by_folder.unsplit) == (None, None)
 
-    prompts = build_prompts(ha.load_questions("builtin", limit=2), tokenizer)
+    prompts = build_prompts(ha.load_questions("controlled", limit=2), tokenizer)
     ours, theirs = model.capture(prompts), by_folder.capture(prompts)
     for name in ("z", "logprob", "foil_logprob"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
@@ -51,7 +51,7 @@ def test_it_is_the_model_itself_and_its_numbers_are_those_of_its_folder(folder, 
 
 
 def test_it_is_measured_like_any_other(plain, tokenizer):
-    questions = ha.load_questions("builtin", limit=4)
+    questions = ha.load_questions("controlled", limit=4)
     atlas = ha.measure(ha.load_model(plain, tokenizer=tokenizer), questions, methods="linear_probe")
     assert dict(atlas["linear_probe"]["importance"].sizes) == {"function": 8, "layer": 3, "head": 4}
 
@@ -96,7 +96,7 @@ def test_the_tokenizer_of_another_model_is_noticed(plain):
     other = small_tokenizer("metaspace, first")
     model = ha.load_model(plain, tokenizer=other)
     with pytest.raises(ModelError, match="the tokenizer is of another model"):
-        model.capture(build_prompts(ha.load_questions("builtin", limit=1), other))
+        model.capture(build_prompts(ha.load_questions("controlled", limit=1), other))
 
 
 class Wrapper(torch.nn.Module):

@@ -64,7 +64,7 @@ def test_the_span_is_exact_on_the_whole_builtin_set(tokenizer):
     from headatlas.questions.loading import load_questions
 
     for template in ("short", "published"):
-        for prompt in build_prompts(load_questions("builtin"), tokenizer, template=template):
+        for prompt in build_prompts(load_questions("controlled"), tokenizer, template=template):
             assert tokenizer.decode(prompt.answer_tokens).strip() == prompt.answer
 
 

@@ -35,13 +35,13 @@ def check_literal(html):
 
 
 def test_questions():
-    builtin = ha.load_questions("builtin")
+    known = ha.load_questions("controlled")
     assert (
-        repr(builtin) == f"QuestionSet('builtin', 96 questions, 768 steps of 8 functions, digest {builtin.digest[:12]})"
+        repr(known) == f"QuestionSet('controlled', 96 questions, 768 steps of 8 functions, digest {known.digest[:12]})"
     )
-    read = Reader(builtin._repr_html_())
-    first = builtin.questions[0]
-    for text in ("builtin: 96 questions, 768 steps, digest", "Decision-making", "96 steps", first.question, "A: "):
+    read = Reader(known._repr_html_())
+    first = known.questions[0]
+    for text in ("controlled: 96 questions, 768 steps, digest", "Decision-making", "96 steps", first.question, "A: "):
         assert text in read.text
     assert first.steps[0].subquestion in read.text
 

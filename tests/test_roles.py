@@ -40,7 +40,7 @@ def test_intervals_resample_sequences_and_leave_out_what_saw_nothing():
 
 
 def test_needles_stand_where_they_say_and_nowhere_else(tokenizer):
-    questions = load_questions("builtin", limit=40)
+    questions = load_questions("controlled", limit=40)
     needles = build_needles(questions, tokenizer, n=20, sentences=6, seed=3)
     passages = {q.id: q.question for q in questions.questions}
     depths = set()
@@ -62,7 +62,7 @@ def test_needles_stand_where_they_say_and_nowhere_else(tokenizer):
 
 
 def test_needles_repeat_with_their_seed(tokenizer):
-    questions = load_questions("builtin", limit=30)
+    questions = load_questions("controlled", limit=30)
     one, same, other = (build_needles(questions, tokenizer, n=5, seed=s) for s in (0, 0, 1))
     assert [n.prompt.tokens.tolist() for n in one] == [n.prompt.tokens.tolist() for n in same]
     assert [n.prompt.tokens.tolist() for n in one] != [n.prompt.tokens.tolist() for n in other]

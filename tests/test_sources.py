@@ -168,8 +168,8 @@ def test_converting_keeps_everything(tmp_path):
     with pytest.raises(QuestionError, match="A limit of 0 leaves no question"):
         write_jsonl(source, tmp_path / "none.jsonl", Reading(limit=0))
     assert not (tmp_path / "none.jsonl").exists()
-    assert write_jsonl("builtin", tmp_path / "b.jsonl") == (96, 768, {})
-    assert load_questions(tmp_path / "b.jsonl").digest == load_questions("builtin").digest
+    assert write_jsonl("controlled", tmp_path / "b.jsonl") == (96, 768, {})
+    assert load_questions(tmp_path / "b.jsonl").digest == load_questions("controlled").digest
 
 
 def test_a_large_file_is_streamed(tmp_path):

@@ -31,7 +31,7 @@ from jaxtyping import Int
 
 from headatlas._registry import Registry
 from headatlas.errors import InputError, PromptError
-from headatlas.questions.schema import Question, QuestionSet, Step
+from headatlas.questions.schema import Question, QuestionSet, Step, foil_stands_in, words
 
 TokenChoice = Literal["all", "content", "first", "last"]
 AnswersFrom = Literal["reference", "generated"]
@@ -342,15 +342,15 @@ def _with_foils(prompts: list[Prompt], questions: QuestionSet, tokenizer: Any, c
     own = {f"{q.id}/{i}": step.foil for q in questions.questions for i, step in enumerate(q.steps)}
     pools: dict[tuple[str, ...], list[Prompt]] = defaultdict(list)
     for prompt in prompts:
-        for words in (2, 1, 0):
-            pools[(prompt.function, *_opening_words(prompt, words))].append(prompt)
+        for n in (2, 1, 0):
+            pools[(prompt.function, *_opening_words(prompt, n))].append(prompt)
     draw = np.random.default_rng(0)
     result = []
     for prompt in prompts:
         foil = own[prompt.id]
-        for words in (2, 1, 0) if foil is None else ():
-            others = pools[(prompt.function, *_opening_words(prompt, words))]
-            likes = [p for p in others if p.group != prompt.group and _plain(p.answer) != _plain(prompt.answer)]
+        for n in (2, 1, 0) if foil is None else ():
+            others = pools[(prompt.function, *_opening_words(prompt, n))]
+            likes = [p for p in others if p.group != prompt.group and words(p.answer) != words(prompt.answer)]
             if likes:
                 foil = likes[int(draw.integers(len(likes)))].answer
                 break
@@ -366,13 +366,9 @@ def _opening_words(prompt: Prompt, n: int) -> tuple[str, ...]:
     return tuple(prompt.subquestion.lower().split()[:n]) if n else ()
 
 
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
-
-
 def same_answer(a: str, b: str) -> bool:
     """Say whether two answers are the same words, whatever their case and punctuation."""
-    return _plain(a) == _plain(b)
+    return words(a) == words(b)
 
 
 def with_answer(prompt: Prompt, answer: Int[np.ndarray, " new"], tokenizer: Any, tokens: str) -> Prompt:
@@ -490,8 +486,7 @@ def _design(question: Question, step: Step) -> dict[str, str]:
     named = {name: value for name, value in (("form", step.form), ("kind", step.kind)) if value is not None}
     if step.foil is None:
         return named
-    asked = f" {_plain(question.passage)} {_plain(step.subquestion)} "
-    return {**named, "lure": "yes" if f" {_plain(step.foil)} " in asked else "no"}
+    return {**named, "lure": "yes" if foil_stands_in(question, step) else "no"}
 
 
 def _check_length(prompt: Prompt, context: int | None) -> None:

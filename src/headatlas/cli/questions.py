@@ -86,6 +86,14 @@ def _print_check(check: Any) -> None:
     if len(check.splits) > 1:
         for name, row in check.splits.items():
             show(f"  split {name}: {row['questions']} questions, {row['steps']} steps")
+    if check.tasks:
+        show(f"  {len(check.tasks)} tasks (items + demonstrations; foils that stand in the text):")
+        for name, row in check.tasks.items():
+            design = ", ".join(text for text in (row["form"], row["kind"]) if text)
+            counted = f"{row['items']} + {row['demonstrations']}; {row['lures']}"
+            show(f"    {row['function']:24} {name:32} {counted:12} {design}")
+    for factor, value in check.crossing.items():
+        show(f"  function and {factor}: Cramér's V {value:.2f} (0: crossed, 1: one gives the other away)")
     for reason, count in check.left_out.items():
         show(f"  left out: {count} {reason}")
     for title, rows in (("bad record", check.bad), ("leak", check.leaks), ("duplicate", check.duplicates)):

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from headatlas.questions.schema import QuestionSet as QuestionSet
     from headatlas.questions.schema import Seen as Seen
     from headatlas.questions.schema import Step as Step
-    from headatlas.questions.schema import digest_row as digest_row
     from headatlas.questions.schema import text_key as text_key
 
 _HOMES = {
@@ -43,7 +42,6 @@ _HOMES = {
     "Seen": "schema",
     "Step": "schema",
     "check_function": "functions",
-    "digest_row": "schema",
     "function_title": "functions",
     "load_questions": "loading",
     "order_functions": "functions",

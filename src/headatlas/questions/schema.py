@@ -12,6 +12,7 @@ This module does not know files, tokenizers, templates or models.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -194,10 +195,10 @@ class QuestionSet:
     @cached_property
     def digest(self) -> str:
         """A sha256 over everything that a prompt can be made of, and nothing else."""
-        state = hashlib.sha256()
+        digest = Digest()
         for question in (*self.demonstrations, *self.questions):
-            state.update(digest_row(question))
-        return state.hexdigest()
+            digest.add(question)
+        return digest.hex()
 
     @property
     def tasks(self) -> dict[str, str]:
@@ -205,12 +206,24 @@ class QuestionSet:
         return {s.task: s.function for q in self.questions for s in q.steps if s.task}
 
 
-def digest_row(question: Question) -> bytes:
-    """Return one question's part of `QuestionSet.digest`."""
-    row = question.model_dump(include={"id", "question", "steps", "chain"})
-    if question.demonstration:
-        row["demonstration"] = True
-    return json.dumps(row, sort_keys=True).encode() + b"\n"
+class Digest:
+    """`QuestionSet.digest`, question by question; demonstrations may come between others."""
+
+    def __init__(self) -> None:
+        self._asked, self._shown, self._any = hashlib.sha256(), hashlib.sha256(), False
+
+    def add(self, question: Question) -> None:
+        """Take a question."""
+        self._any |= question.demonstration
+        row = question.model_dump(include={"id", "question", "steps", "chain"})
+        state = self._shown if question.demonstration else self._asked
+        state.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+
+    def hex(self) -> str:
+        """Return the digest so far."""
+        if not self._any:
+            return self._asked.hexdigest()
+        return hashlib.sha256(self._asked.digest() + self._shown.digest()).hexdigest()
 
 
 class Seen:
@@ -269,6 +282,17 @@ class Seen:
             raise QuestionError(f"'{name}' leaks between its splits: {what}. Keep it in one of them.")
         if kind == "shown":
             raise QuestionError(f"'{name}' shows an item's answer before it is asked: {what}. Leave one of them out.")
+
+
+def foil_stands_in(question: Question, step: Step) -> bool:
+    """Say whether a step's foil stands, as whole words, in the text that is asked: a lure."""
+    asked, foil = (words(text) for text in (f"{question.passage} {step.subquestion}", step.foil or ""))
+    return bool(foil) and f" {foil} " in f" {asked} "
+
+
+def words(text: str) -> str:
+    """Return the words of a text, in lower case, with single spaces between them."""
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def text_key(*texts: str) -> int:

@@ -119,7 +119,7 @@ def measure_roles(
     ):  # fmt: skip
         if value < least:
             raise InputError(f"{name}={value} leaves nothing to measure. Give {least} or more.")
-    questions = load_questions("builtin") if questions is None else questions
+    questions = load_questions("controlled") if questions is None else questions
     seeds = np.random.SeedSequence(seed).spawn(3)
     needles = build_needles(
         questions, model.tokenizer, n=n_needles, sentences=sentences, context=model.context, seed=_number(seeds[0])

@@ -1,9 +1,12 @@
-"""The built-in question set: scenarios each asked about by all eight functions (see BUILTIN.md)."""
+"""The sets that come with the package: ``builtin``, a battery of tasks (BATTERY.md says how it is made), and
+``controlled``, in which nothing but the function differs (CONTROLLED.md).
+"""
 
 from pathlib import Path
 
 from headatlas.questions.reading import sources
 
-FILE = Path(__file__).with_name("builtin.jsonl")
+HERE = Path(__file__).parent
 
-sources.register("builtin", FILE)
+sources.register("builtin", HERE / "battery.jsonl")
+sources.register("controlled", HERE / "controlled.jsonl")

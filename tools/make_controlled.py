@@ -10,7 +10,7 @@
    alone (looked up, computed, deduced, ...). Both must agree, or the generator stops.
 
 This module does not know models, prompts or the package's loader. Run it to rewrite the shipped file:
-``python tools/make_builtin.py`` (``--check`` only compares).
+``python tools/make_controlled.py`` (``--check`` only compares).
 """
 
 import argparse
@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import builtin_material as M
-from builtin_rules import RULES, WORD, Draw, Facts
+import controlled_material as M
+from controlled_rules import RULES, WORD, Draw, Facts
 
-OUTPUT = Path(__file__).parents[1] / "src" / "headatlas" / "questions" / "readers" / "builtin.jsonl"
+OUTPUT = Path(__file__).parents[1] / "src" / "headatlas" / "questions" / "readers" / "controlled.jsonl"
 SEED = 20251210
 FUNCTIONS = (
     "knowledge_recall",
@@ -318,7 +318,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.check:
         same = OUTPUT.read_text(encoding="utf-8") == text()
-        print("up to date" if same else "differs: run python tools/make_builtin.py")
+        print("up to date" if same else "differs: run python tools/make_controlled.py")
         return 0 if same else 1
     OUTPUT.write_text(text(), encoding="utf-8")
     print(f"wrote {OUTPUT}")

@@ -3,7 +3,7 @@
 1. A rule's ``draw`` gets the wanted answer and two rivals and draws a fact: who has which attribute, which
    numbers are added, what holds. It returns None where the wanted answer cannot be expressed.
 2. Its ``solve`` sees the fact and the form's key only: it looks up, computes, deduces, or takes the best.
-3. `RULES` names them; `builtin_material.FORMS` says which sentence goes with which rule.
+3. `RULES` names them; `controlled_material.FORMS` says which sentence goes with which rule.
 
 This module does not know topics, wordings or passages.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import builtin_material as M
+import controlled_material as M
 
 Facts = dict[str, Any]
 WORD = M.NUMBER_WORDS

@@ -15,7 +15,7 @@ from headatlas.questions.reading import parse_question
 from headatlas.questions.schema import Question
 
 ROOT = Path(__file__).parents[1]
-FILE = ROOT / "src" / "headatlas" / "questions" / "readers" / "builtin.jsonl"
+FILE = ROOT / "src" / "headatlas" / "questions" / "readers" / "controlled.jsonl"
 N_SCENARIOS = 96
 NUMBERS = [
     "zero",
@@ -36,7 +36,7 @@ NUMBERS = [
 
 @pytest.fixture(scope="module")
 def tools() -> Iterator[dict[str, ModuleType]]:
-    names = ("make_builtin", "builtin_material", "builtin_rules", "check_controls")
+    names = ("make_controlled", "controlled_material", "controlled_rules", "check_controls")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "tools"))
         yield {name: importlib.import_module(name) for name in names}
@@ -45,7 +45,7 @@ def tools() -> Iterator[dict[str, ModuleType]]:
 @pytest.fixture(scope="module")
 def questions() -> list[Question]:
     lines = FILE.read_text(encoding="utf-8").splitlines()
-    return [parse_question(json.loads(line), f"builtin.jsonl:{n}") for n, line in enumerate(lines, 1)]
+    return [parse_question(json.loads(line), f"controlled.jsonl:{n}") for n, line in enumerate(lines, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_functions_share_their_answers(steps, tools):
         assert re.fullmatch(r"[A-Z]?[a-z]+", s.answer), "one word, so that its form says nothing"
         made_for[s.answer].add(s.function)
         lengths[s.function].append(len(s.answer))
-    numbers = {tools["make_builtin"].WORD[n] for n in tools["builtin_material"].ANSWER_NUMBERS}
+    numbers = {tools["make_controlled"].WORD[n] for n in tools["controlled_material"].ANSWER_NUMBERS}
     assert {a for a in made_for if kind(a) == "number"} == numbers
     assert min(len(made_for[n]) for n in numbers) >= 6
     names = [a for a in made_for if kind(a) == "name"]
@@ -103,7 +103,7 @@ def test_functions_share_their_answers(steps, tools):
 
 
 def test_functions_share_their_wordings(tools):
-    module = tools["make_builtin"]
+    module = tools["make_controlled"]
     used = defaultdict(set)
     for *_, items in module.make_all():
         for item in items:
@@ -132,7 +132,7 @@ def test_lengths_and_typography(questions, steps):
 
 
 def test_number_and_thing_agree(questions, tools):
-    acts = {row[1:] for t in tools["builtin_material"].TOPICS for row in t.number}
+    acts = {row[1:] for t in tools["controlled_material"].TOPICS for row in t.number}
     many = "|".join(NUMBERS[2:])
     for q in questions:
         for thing, things in acts:
@@ -143,8 +143,8 @@ def test_number_and_thing_agree(questions, tools):
 
 
 def test_pronouns_fit_the_names(tools):
-    material = tools["builtin_material"]
-    for *_, items in tools["make_builtin"].make_all():
+    material = tools["controlled_material"]
+    for *_, items in tools["make_controlled"].make_all():
         for item in items:
             names = set(re.findall(r"[A-Z][a-z]+", item.sentence))
             if re.search(r"\b(?:she|her)\b", item.sentence):
@@ -154,7 +154,7 @@ def test_pronouns_fit_the_names(tools):
 
 
 def test_tables_leave_no_second_answer(tools):
-    material = tools["builtin_material"]
+    material = tools["controlled_material"]
     for table in (*material.WORLD_FACTS.values(), *material.SYNONYMS.values()):
         assert len(set(table.values())) == len(table), table
         for known, asked in table.items():
@@ -168,7 +168,7 @@ def test_tables_leave_no_second_answer(tools):
 
 
 def test_openings_name_no_number_and_end_without_a_stop(tools):
-    for topic in tools["builtin_material"].TOPICS:
+    for topic in tools["controlled_material"].TOPICS:
         assert len(topic.intros) == 4
         for intro in topic.intros:
             assert not set(intro.lower().split()) & set(NUMBERS[2:])
@@ -177,7 +177,7 @@ def test_openings_name_no_number_and_end_without_a_stop(tools):
 
 def test_connectives_do_not_tell_the_function(tools):
     """The same words open sentences of every function; so do the passages' first sentences."""
-    module = tools["make_builtin"]
+    module = tools["make_controlled"]
     led, first = Counter(), Counter()
     for _, _, passage, items in module.make_all():
         for item in items:
@@ -190,11 +190,11 @@ def test_connectives_do_not_tell_the_function(tools):
 
 
 def test_regenerating_gives_the_shipped_file(tools):
-    assert tools["make_builtin"].text() == FILE.read_text(encoding="utf-8"), "run python tools/make_builtin.py"
+    assert tools["make_controlled"].text() == FILE.read_text(encoding="utf-8"), "run python tools/make_controlled.py"
 
 
 def test_answers_follow_from_the_facts_alone(tools, steps):
-    module = tools["make_builtin"]
+    module = tools["make_controlled"]
     items = [item for *_, items in module.make_all() for item in items]
     for item, (q, _, step) in zip(items, steps, strict=True):
         assert item.sentence[1:] in q.question
@@ -205,7 +205,7 @@ def test_answers_follow_from_the_facts_alone(tools, steps):
 
 @pytest.mark.parametrize("swap", [("one", "two"), ("then", "else"), ("inside", "outside")])
 def test_exchanging_two_values_in_a_fact_changes_the_answer(tools, swap):
-    module = tools["make_builtin"]
+    module = tools["make_controlled"]
     meaning_of_word = {"other_word", "clue_of_two"}  # the word says which, wherever it stands
     named_outright = {"not_other", "hindered", "shun"}
     found = 0

@@ -1,6 +1,6 @@
 """Hand-written material of the built-in question set: names, tables, acts by topic, and sentence forms.
 
-1. Tables (synonyms, world facts, counts, gestures, ...) are what the rules in `make_builtin` look up.
+1. Tables (synonyms, world facts, counts, gestures, ...) are what the rules in `make_controlled` look up.
 2. A `Topic` holds acts: what people will do (who), how many things (number), which thing (noun).
 3. A `Form` is one sentence for one function and one kind of answer, with the rule that solves it.
 
