@@ -3,9 +3,10 @@
 1. The replacement is nothing (zero), the head's mean z over all items, every function weighing the same (mean), or
    the z of other items, of other main questions, drawn by seed and item (resample).
 2. `models.sweep` replaces every head in turn, at the positions that predict the reference answer's tokens or at all,
-   and reads the answer's log-probability: no approximation, and one sweep for the price of a few forward passes.
-3. A sample is an item: the drop in the mean log-probability of its reference answer's tokens, in nats. Positive: the
-   model does worse without the head, so the head supports the answer.
+   and reads the answer: no approximation, and one sweep for the price of a few forward passes.
+3. A sample is an item: the drop in the metric (`methods.metric`): the logit difference between answer and foil, or the
+   mean log-probability of the reference answer's tokens. Positive: the model does worse without the head, so the head
+   supports the answer. The other metrics stand beside it.
 
 Mean and resample replace z by pooled z (its mean over an answer's positions, from the store), the same at every
 position. A head whose work another head takes over, or that acts only before the answer, has no effect here at
@@ -24,7 +25,9 @@ from jaxtyping import Float
 
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations, ModelMethod, Sign, methods
+from headatlas.methods.metric import ByMetric
 from headatlas.models.block import Positions
+from headatlas.models.objective import METRICS, objectives
 from headatlas.models.sweep import MAX_TOKENS, sweep
 
 if TYPE_CHECKING:
@@ -85,8 +88,8 @@ def replacements(
 
 
 @dataclass(frozen=True)
-class Ablation(ModelMethod):
-    """The drop in the reference answer's log-probability when a head's z is replaced.
+class Ablation(ByMetric, ModelMethod):
+    """The drop in a metric of the reference answer when a head's z is replaced.
 
     Parameters
     ----------
@@ -100,18 +103,13 @@ class Ablation(ModelMethod):
         ratio of prompt to answer.
     max_tokens
         Tokens run at once: bounds memory, changes no number.
+    metric
+        What is read of the answer (`ByMetric`); the other ones of `METRICS` stand beside it.
     """
 
     name: ClassVar[str] = "ablation"
-    values: ClassVar[tuple[str, ...]] = ("importance", "total", "kl", "logit_diff")
     default_sign: ClassVar[Sign] = "signed"
     ablates: ClassVar[bool] = True
-    about_values: ClassVar[Mapping[str, str]] = {
-        "total": "drop in the total log-probability of the reference answer",
-        "kl": "KL divergence of the answer's distributions, mean over tokens",
-        "logit_diff": "drop in the logit difference between answer and foil where they first differ",
-    }
-    label: ClassVar[str] = "drop in the answer's log-probability, nats a token"
 
     by: By = "mean"
     draws: int = 4
@@ -119,6 +117,7 @@ class Ablation(ModelMethod):
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.by not in get_args(By):
             raise InputError(f"Unknown replacement '{self.by}'. Give one of: {', '.join(get_args(By))}.")
         if self.positions not in get_args(Positions):
@@ -135,11 +134,25 @@ class Ablation(ModelMethod):
         """Return the parameters that differ from their defaults and are not in the name."""
         return {name: value for name, value in super().settings().items() if name != "by"}
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The objectives that are read: the metric, then those beside it."""
+        return self.read, *(name for name in METRICS if name != self.read)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Importance, and the metrics beside it by their names."""
+        return "importance", *self.metrics[1:]
+
+    @property
+    def about_values(self) -> Mapping[str, str]:
+        """What the metrics beside importance are."""
+        beside = {name: objectives.get(name) for name in self.metrics[1:]}
+        return {name: f"{'drop in ' if one.falls else ''}{one.said}, {one.unit}" for name, one in beside.items()}
+
     def check(self, prompts: "Sequence[Prompt]") -> None:
-        """Raise `InputError` for answers without tokens, or nothing to resample from."""
-        for prompt in prompts:
-            if not len(prompt.answer_tokens):
-                raise InputError(f"{prompt.id} has an answer of no tokens: nothing can be lost. Give it an answer.")
+        """Raise `InputError` for answers without tokens, or nothing to read them against or to resample from."""
+        super().check(prompts)
         if self.by == "resample" and len({p.group for p in prompts}) < 2:
             raise InputError(
                 "Resampling replaces z by that of other main questions' items, and there is one only. "
@@ -149,13 +162,17 @@ class Ablation(ModelMethod):
     def rows(
         self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
     ) -> Float[np.ndarray, "prompt layer head value"]:
-        """Return, of every head and prompt, the drop in the mean and the total log-probability of the reference
-        answer's tokens, the KL divergence of the answer's distributions, and the drop in the logit difference between
-        answer and foil (NaN without a foil).
+        """Return, of every head and prompt, the drop in each of `metrics` (a divergence as it is): the metric's first;
+        the logit difference between answer and foil is NaN without a foil.
         """
         replacement = replacements(self.by, prompts, activations, draws=self.draws, seed=seed)
         swept = sweep(
-            model, prompts, torch.from_numpy(replacement), positions=self.positions, max_tokens=self.max_tokens
+            model,
+            prompts,
+            torch.from_numpy(replacement),
+            positions=self.positions,
+            metrics=self.metrics,
+            max_tokens=self.max_tokens,
         )
         return swept.effect.astype(np.float32)
 
@@ -166,7 +183,7 @@ class Ablation(ModelMethod):
             "mean": f"mean pooled z of {len(activations.z)} items, every function weighing the same",
             "resample": f"pooled z of {self.draws} items of other main questions, averaged over the draws",
         }
-        return {"replaced_by": over[self.by], "positions": self.positions}
+        return {"replaced_by": over[self.by], "positions": self.positions, "metric": self.read}
 
 
 AblationZero = partial(Ablation, by="zero")

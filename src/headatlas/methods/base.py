@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import xarray as xr
@@ -98,10 +98,18 @@ class Method(ABC):
     """Whether it takes heads' z away and reads what the model loses: what tests use, not what can be decoded."""
     interval: ClassVar[str] = "95% bootstrap over main questions (tasks, where they are named)"
     """What its intervals rest on, for captions and findings."""
-    about_values: ClassVar[Mapping[str, str]] = {}
-    """What its values beside importance are: name -> a sentence."""
-    label: ClassVar[str]
-    """What one unit of importance is, for colourbars and findings: e.g. "mean gradient x activation"."""
+
+    @property
+    def about_values(self) -> Mapping[str, str]:
+        """What its values beside importance are: name -> a sentence. A class attribute where it is always the same."""
+        return {}
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """What one unit of importance is, for colourbars and findings: e.g. "mean gradient x activation". A class
+        attribute where it is always the same.
+        """
 
     @abstractmethod
     def __call__(
@@ -125,6 +133,13 @@ class Method(ABC):
         given = asdict(self)  # type: ignore[call-overload]
         return {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}  # type: ignore[arg-type]
 
+    def resolved(self, prompts: "Sequence[Prompt]") -> Self:
+        """Return the method with all settled that it leaves to the prompts; called once, before anything is run.
+
+        What was settled is then a parameter, and so in the keys of runs and stores.
+        """
+        return self
+
     def check(self, prompts: "Sequence[Prompt]") -> None:  # noqa: B027  (most can score all prompts)
         """Raise `InputError` where these prompts can't be scored; called before anything is run."""
 
@@ -139,8 +154,11 @@ class ModelMethod(Method):
     """
 
     reads: ClassVar[Literal["activations", "model"]] = "model"
-    values: ClassVar[tuple[str, ...]] = ("importance",)
-    """What `rows` gives of every head; "importance" is the first."""
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What `rows` gives of every head; "importance" is the first. A class attribute where it is always the same."""
+        return ("importance",)
 
     @abstractmethod
     def rows(
@@ -165,14 +183,15 @@ class ModelMethod(Method):
 
     def work(self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int) -> Work:
         """Return one part a pack of prompts, whose rows are the prompts'."""
+        settled = self.resolved(prompts)
 
         def make(pack: range) -> Rows:
-            rows = self.rows(model, [prompts[i] for i in pack], activations, seed=seed)
+            rows = settled.rows(model, [prompts[i] for i in pack], activations, seed=seed)
             return {"effects": rows.astype(np.float32)}
 
-        arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(self.values)}}
+        arrays = {"effects": {"layer": model.n_layers, "head": model.n_heads, "value": len(settled.values)}}
         parts = ((pack, partial(make, pack)) for pack in packs_of(prompts))
-        return Work(len(prompts), arrays, parts, lambda rows: self.samples(rows["effects"], prompts, activations))
+        return Work(len(prompts), arrays, parts, lambda rows: settled.samples(rows["effects"], prompts, activations))
 
     def __call__(
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
@@ -223,13 +242,14 @@ class FittedMethod(Method):
         self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations | None, *, seed: int
     ) -> Work:
         """Return one part a fit, whose one row is what the fit leaves."""
-        fits = self.fits(prompts, seed=seed)
+        settled = self.resolved(prompts)
+        fits = settled.fits(prompts, seed=seed)
 
         def make(one: Any) -> Rows:
-            return {name: np.asarray(array, np.float32)[None] for name, array in self.fit(model, one).items()}
+            return {name: np.asarray(array, np.float32)[None] for name, array in settled.fit(model, one).items()}
 
         parts = ((range(i, i + 1), partial(make, one)) for i, one in enumerate(fits))
-        return Work(len(fits), self.arrays(model), parts, lambda rows: self.samples(rows, fits), chunk=1)
+        return Work(len(fits), settled.arrays(model), parts, lambda rows: settled.samples(rows, fits), chunk=1)
 
 
 def packs_of(prompts: "Sequence[Prompt]") -> Iterable[range]:

@@ -2,23 +2,26 @@
 
 `GateGradient` (Michel et al. 2019, https://arxiv.org/abs/1905.10650):
 
-1. Every head's z is multiplied by a gate of 1; an item's score is the derivative of its answer's log-probability with
-   respect to the gate: the sum over answer positions of gradient . z. That is first-order attribution to zero, number
-   for number, and is computed as such (`models.gradient`). The published score is its absolute value, averaged over
-   items (``magnitude``); the map ranks heads by the absolute value of the signed mean.
+1. Every head's z is multiplied by a gate of 1; an item's score is the derivative of its answer's metric (its
+   log-probability, or logit difference to a foil: `methods.metric`) with respect to the gate: the sum over answer
+   positions (or all) of gradient . z. That is first-order attribution to zero, number for number, and is computed as
+   such (`models.gradient`). The published score is its absolute value, averaged over items (``magnitude``); the map
+   ranks heads by the absolute value of the signed mean.
 
 `HeadGating` (causal head gating, Nam et al. 2025, https://arxiv.org/abs/2505.13737):
 
 1. Main questions are dealt into folds. A fit sees one function's items in one fold: gates in [0, 1], a head each,
-   multiply z at all answer positions, and Adam lowers the mean negative log-probability of a reference answer's token.
+   multiply z at all answer positions, and Adam raises the mean over items of the metric: the log-probability of a
+   reference answer's token, or the logit difference to the foil (a divergence is lowered). "Loss" is its negative.
 2. The fit starts from random gates, first without a regulariser. From there it is continued twice: with one that pulls
    all gates up (retain, g+), and with one that pulls them down (remove, g-): strength x the mean over heads of the
    gates' logits. Logits stay within +-4, and Adam's step falls along a cosine to nothing, in each of the three.
 3. Facilitation is g- (open although pulled down), interference 1 - g+ (closed although pulled up), irrelevance
    g+ (1 - g-) (goes where it is pulled). Importance is facilitation minus interference, between -1 and 1.
 4. All fits of a fold are rows of one batch: they share the prompts' keys, which gates at answer positions do not touch.
-5. Null: the same fits with the answers of a function's items in a fold exchanged among them. Hundreds of gates fit a
-   few items' answers whatever these are; what gates do for wrong answers of the right kind is what must be exceeded.
+5. Null: the same fits with the answers (and their foils) of a function's items in a fold exchanged among them. Hundreds
+   of gates fit a few items' answers whatever these are; what gates do for wrong answers of the right kind is what must
+   be exceeded.
 
 The public code of the paper clips the logits inside the regulariser only. Adam moves a gate that hardly matters as far
 as any other, so after a few updates such gates lie beyond the clip, where nothing pulls them back: they count as closed
@@ -38,7 +41,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,9 +51,12 @@ from torch import Tensor
 
 from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
-from headatlas.methods.attribution import check_answers
+from headatlas.methods.attribution import check_positions, check_slope
 from headatlas.methods.base import Activations, FittedMethod, ModelMethod, Sign, methods
+from headatlas.methods.metric import ByMetric
+from headatlas.models.block import Positions
 from headatlas.models.gradient import MAX_TOKENS, Answers, OnZ, answers_of, estimate
+from headatlas.models.objective import objectives
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
@@ -59,39 +65,60 @@ if TYPE_CHECKING:
 CLIP = 4.0
 """Gates' logits stay within +-4: gates between 0.018 and 0.982."""
 LOSSES = ("up", "down", "held_out_open", "held_out_up", "held_out_down")
-"""Mean negative log-probabilities of an answer's token that a fit reports, nats."""
+"""The mean losses that a fit reports, in the metric's unit."""
 
 
 @dataclass(frozen=True)
-class GateGradient(ModelMethod):
-    """Derivative of the answer's log-probability with respect to a gate on each head, at 1.
+class GateGradient(ByMetric, ModelMethod):
+    """Derivative of a metric of the answer with respect to a gate on each head, at 1.
 
     The same number as ``attribution`` with z replaced by zero; ``magnitude`` is the published, unsigned score. The
     paper's division by each layer's length is not done: it hides which layers matter.
+
+    Parameters
+    ----------
+    positions
+        "answer": gates act where the answer's tokens are predicted. "all": everywhere, as in the paper.
+    metric
+        What is read of the answer (`ByMetric`); a divergence has no slope at the model.
     """
 
     name: ClassVar[str] = "gate_gradient"
     values: ClassVar[tuple[str, ...]] = ("importance", "magnitude")
     default_sign: ClassVar[Sign] = "absolute"
     about_values: ClassVar[Mapping[str, str]] = {"magnitude": "mean over items of the absolute importance"}
-    label: ClassVar[str] = "gradient of the answer's log-probability by the head's gate, nats a token"
 
-    def check(self, prompts: "Sequence[Prompt]") -> None:
-        """Raise `InputError` for answers without tokens."""
-        check_answers(prompts)
+    positions: Positions = "answer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positions(self.positions)
+
+    def check_metric(self) -> None:
+        """Raise `InputError` for a metric whose slope at the model is 0."""
+        check_slope(self.read, self.name)
+
+    @property
+    def label(self) -> str:
+        """What the gradient is of, with its unit."""
+        return self._label("gradient of ", " by the head's gate")
 
     def rows(
         self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
     ) -> Float[np.ndarray, "prompt layer head value"]:
         """Return the derivative, and its absolute value, of every head and prompt."""
         nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
-        effect = estimate(model, prompts, nothing).effect
+        effect = estimate(model, prompts, nothing, objective=self.read, positions=self.positions).effect
         return np.stack([effect, np.abs(effect)], axis=-1).astype(np.float32)
+
+    def about(self, activations: Activations) -> dict[str, Any]:
+        """Say what the gradient is of, and where gates act."""
+        return {"metric": self.read, "positions": self.positions}
 
 
 @dataclass(frozen=True)
-class HeadGating(FittedMethod):
-    """Facilitation minus interference of heads under gates fitted to keep a function's answers likely.
+class HeadGating(ByMetric, FittedMethod):
+    """Facilitation minus interference of heads under gates fitted to keep a metric of a function's answers high.
 
     Parameters
     ----------
@@ -104,13 +131,15 @@ class HeadGating(FittedMethod):
     updates
         Steps of Adam before the regulariser, and with it.
     strength
-        Weight of the regulariser, in nats a token for a change of 1 in the mean of the gates' logits.
+        Weight of the regulariser, in the metric's unit for a change of 1 in the mean of the gates' logits.
     rate
         Adam's step, in units of the gates' logits.
     batch
         Items a step at least, as far as there are so many.
     memory
         Bytes of the prompts' keys and values that are kept; beyond them prompts run anew at every step.
+    metric
+        What gates are fitted to keep (`ByMetric`).
     """
 
     name: ClassVar[str] = "head_gating"
@@ -121,7 +150,6 @@ class HeadGating(FittedMethod):
         "interference": "one minus the gate that stays closed although pulled up",
         "irrelevance": "how far a gate goes where it is pulled",
     }
-    label: ClassVar[str] = "facilitation minus interference"
 
     folds: int = 4
     refits: int = 2
@@ -133,6 +161,7 @@ class HeadGating(FittedMethod):
     memory: float = 1e9
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if min(self.refits, self.null_refits, self.updates, self.batch) < 1:
             raise InputError("Head gating needs refits, null_refits, updates and batch of 1 or more.")
         if self.strength <= 0 or self.rate <= 0:
@@ -142,9 +171,10 @@ class HeadGating(FittedMethod):
             )
         check_folds(self.folds)
 
-    def check(self, prompts: "Sequence[Prompt]") -> None:
-        """Raise `InputError` for answers without tokens."""
-        check_answers(prompts)
+    @property
+    def label(self) -> str:
+        """What importance is, and what gates are fitted to."""
+        return f"facilitation minus interference, gates fitted to {self.objective.said}"
 
     def fits(self, prompts: "Sequence[Prompt]", *, seed: int) -> "list[Fitting]":
         """Return the fits: of every function and fold, to its answers and then to exchanged ones.
@@ -203,9 +233,9 @@ class HeadGating(FittedMethod):
         """Return one sample a function, fold and start (see the class and `Method`).
 
         ``group`` is the fold, ``refit`` the start; ``facilitation``, ``interference`` and ``irrelevance`` stand beside
-        the importance. The attributes give the mean negative log-probability of an answer's token, nats: of the gates
-        pulled up and pulled down, on the items they were fitted to (``loss_up``, ``loss_down``), and on up to a batch
-        of another fold's, beside the model's as it is (``loss_held_out_up``, …, ``loss_held_out_open``).
+        the importance. The attributes give the mean loss, the metric's negative (a divergence as it is), in its unit:
+        of the gates pulled up and pulled down, on the items they were fitted to (``loss_up``, ``loss_down``), and on up
+        to a batch of another fold's, beside the model's as it is (``loss_held_out_up``, …, ``loss_held_out_open``).
         """
         plus, minus = np.moveaxis(rows["gates"], 1, 0)  # (fit, refit, layer, head)
         values = {
@@ -238,6 +268,7 @@ class HeadGating(FittedMethod):
             },
             attrs={
                 "positions": "answer",
+                "metric": self.read,
                 "folds": len({one.fold for one in kept}),
                 **{f"loss_{k}": float(v) for k, v in zip(LOSSES, rows["losses"][real].mean(0), strict=True)},
             },
@@ -271,7 +302,7 @@ class HeadGating(FittedMethod):
         up, down = loss.reshape(2, -1).mean(1)
         losses = {"up": up, "down": down}
         if held_out:
-            rows = _losses(next(iter(_Batches(model, held_out, self.batch, tokens, 0.0, draw))), gates)
+            rows = _losses(next(iter(_Batches(model, held_out, self.batch, tokens, 0.0, draw))), gates, self.read)
             up, down = rows[1:].reshape(2, -1).mean(1)
             losses |= {"held_out_open": rows[0], "held_out_up": up, "held_out_down": down}
         return Fit(plus, minus, losses)
@@ -290,7 +321,7 @@ class HeadGating(FittedMethod):
             loss = np.zeros(len(start))
             with torch.enable_grad():
                 for answers in batch:
-                    each = -gated_logprob(answers, logits.sigmoid()).sum(1) / items
+                    each = gated_loss(answers, logits.sigmoid(), self.read).sum(1) / items
                     each.sum().backward()
                     loss += each.detach().double().cpu().numpy()
                 (-(pull * logits.mean((1, 2))).sum()).backward()
@@ -326,7 +357,9 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Fit:
-    """The gates of one fold and function, pulled up and down, and the losses (nats a token, the mean over starts)."""
+    """The gates of one fold and function, pulled up and down, and the losses (in the metric's unit, the mean over
+    starts).
+    """
 
     plus: Float[np.ndarray, "refit layer head"]
     minus: Float[np.ndarray, "refit layer head"]
@@ -334,27 +367,40 @@ class Fit:
 
 
 @torch.no_grad()
-def _losses(batch: Sequence[Answers], gates: Float[Tensor, "fit layer head"]) -> Float[np.ndarray, " row"]:
-    """Return the mean negative log-probability of the answers under open gates, then under each of `gates`."""
+def _losses(batch: Sequence[Answers], gates: Float[Tensor, "fit layer head"], metric: str) -> Float[np.ndarray, " row"]:
+    """Return the mean loss of the answers under open gates, then under each of `gates`."""
     rows = torch.cat([torch.ones_like(gates[:1]), gates])
-    return -torch.cat([gated_logprob(answers, rows) for answers in batch], 1).mean(1).double().cpu().numpy()
+    return torch.cat([gated_loss(answers, rows, metric) for answers in batch], 1).mean(1).double().cpu().numpy()
 
 
 def _exchanged(prompts: Sequence[Prompt], draw: np.random.Generator) -> list[Prompt]:
-    """Give every prompt the answer of another one (of itself, if it is the only one)."""
+    """Give every prompt the answer of another one (of itself, if it is the only one), with the foil that differs from
+    it.
+    """
     order = draw.permutation(len(prompts))
-    answer = {int(i): prompts[j].answer_tokens for i, j in zip(order, np.roll(order, 1), strict=True)}
-    return [replace(p, tokens=np.concatenate([p.prefix, answer[i]])) for i, p in enumerate(prompts)]
+    of = {int(i): prompts[j] for i, j in zip(order, np.roll(order, 1), strict=True)}
+    return [
+        replace(p, tokens=np.concatenate([p.prefix, of[i].answer_tokens]), foil=of[i].foil)
+        for i, p in enumerate(prompts)
+    ]
 
 
-def gated_logprob(answers: Answers, gates: Float[Tensor, "row layer head"]) -> Float[Tensor, "row prompt"]:
-    """Return the answers' mean log-probabilities, nats, with every row's z multiplied by its gates."""
+def gated_loss(
+    answers: Answers, gates: Float[Tensor, "row layer head"], metric: str = "logprob"
+) -> Float[Tensor, "row prompt"]:
+    """Return the negative of the answers' metric with every row's z multiplied by its gates; of a divergence, how far
+    the row is from the model with open gates.
+    """
+    falls = objectives.get(metric).falls
+    if not falls:  # what row 0 is compared with
+        gates = torch.cat([torch.ones_like(gates[:1]), gates])
 
     def gated(layer: int) -> OnZ:
         return lambda z: z * gates[:, layer][:, None, :, None]
 
     functions = {layer: gated(layer) for layer in range(gates.shape[1])}
-    return answers.value(answers.run(functions, joining={0: len(gates) - 1}))
+    value = answers.value(answers.run(functions, joining={0: len(gates) - 1}), metric)
+    return -value if falls else value[1:]
 
 
 class _Batches:

@@ -16,7 +16,7 @@ and MLPs read it, too.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,23 +26,19 @@ from torch import Tensor, nn
 from headatlas.errors import InputError, ModelError
 from headatlas.models.gradient import Answers, answers_of, by_prompt, keeping
 from headatlas.models.hooks import on_every_input, on_results
-from headatlas.models.objective import Unembedding, first_difference, objectives
+from headatlas.models.objective import Unembedding, check_foils, objectives
 from headatlas.models.precision import wide
 from headatlas.prompts import Prompt
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
 
-Against = Literal["mean", "foil"]
-"""What the answer's logit is held against: the mean over the vocabulary, at every answer token; or the foil's token,
-at the first that differs from the answer's."""
-
 
 @torch.inference_mode(False)
 def contributions(
-    model: "HeadModel", prompts: Sequence[Prompt], *, against: Against = "mean"
+    model: "HeadModel", prompts: Sequence[Prompt], *, objective: str = "logit"
 ) -> Float[np.ndarray, "prompt layer head"]:
-    """Return what every head writes directly into the answers' logits, the mean over answer tokens.
+    """Return what every head writes directly into an objective that is linear in the answers' logits.
 
     Parameters
     ----------
@@ -50,45 +46,47 @@ def contributions(
         The model.
     prompts
         Steps of one main question, or any others; what they share runs once.
-    against
-        What the answer's logit is held against.
+    objective
+        "logit": the answer's logit over the mean of the vocabulary's, the mean over answer tokens. "logit_diff": over
+        that of the foil's token, at the first that differs from the answer's.
 
     Raises
     ------
     InputError
-        A prompt without a foil to hold its answer against.
+        An objective that is not linear in the logits; a prompt without a foil to hold its answer against.
     ModelError
         A norm that is neither a layer norm nor an RMS norm.
     """
-    check_foils(prompts, against)
+    check_linear(objective)
+    check_foils(prompts, objective, instead="logit")
     found = []
     for answers in answers_of(model, [prompts]):
         z: dict[int, Tensor] = {}
         with torch.enable_grad(), _direct_path(model):
             hidden = answers.run({layer: keeping(z, layer) for layer in range(model.n_layers)})[0]
-            total = _objective(answers, hidden, against)
+            total = _objective(answers, hidden, objective)
             gradients = torch.autograd.grad(total, [z[layer] for layer in range(model.n_layers)])
         each = [(wide(g[0]) * wide(z[layer][0].detach())).sum(-1) for layer, g in enumerate(gradients)]
         found.append(by_prompt(torch.stack(each, 1), answers))
     return torch.cat(found).numpy()
 
 
-def check_foils(prompts: Sequence[Prompt], against: Against) -> None:
-    """Raise `InputError` where an answer is to be held against a foil, and there is none that differs."""
-    for prompt in prompts if against == "foil" else ():
-        if first_difference(prompt) is None:
-            raise InputError(
-                f"{prompt.id} has no foil that differs from its answer ({prompt.answer!r}) in a token. "
-                "Give against='mean', or leave that step out."
-            )
+def check_linear(objective: str) -> None:
+    """Raise `InputError` unless the objective of that name is linear in the logits."""
+    if objectives.get(objective).linear is None:
+        known = ", ".join(name for name in objectives if objectives.get(name).linear is not None)
+        raise InputError(
+            f"'{objective}' is not linear in the logits, so it is no sum of what heads write. Give a metric that is: "
+            f"{known}."
+        )
 
 
-def _objective(answers: Answers, hidden: Float[Tensor, "token width"], against: Against) -> Tensor:
-    """Return the sum over prompts of the mean logit of the answer's tokens over what they are held against."""
+def _objective(answers: Answers, hidden: Float[Tensor, "token width"], objective: str) -> Tensor:
+    """Return the sum over prompts of the objective, the mean over the answer's tokens that it reads."""
     model = answers.model
     out = Unembedding(model.model.get_output_embeddings().weight)
-    linear = objectives.get({"mean": "logit", "foil": "logit_diff"}[against]).linear
-    assert linear is not None, "both are linear in the logits"
+    linear = objectives.get(objective).linear
+    assert linear is not None, "checked"
     total = hidden.new_zeros((), dtype=wide(hidden).dtype)
     for prompt, targets, at in zip(answers.prompts, answers.block.targets, answers.block.predicting, strict=True):
         direction, which = linear(out, prompt, targets)

@@ -1,11 +1,13 @@
-"""Gradients of the answers' log-probabilities, or another objective, by every head's z at the answer positions.
+"""Gradients of the answers' log-probabilities, or another objective, by every head's z, at the answer or everywhere.
 
 1. `Answers` are the positions that predict some prompts' answers, run with any function of their z, in one layer or
    in all. They run as a block apart from their prompts (`models.block`), which need no gradient: z is touched at the
    answer positions only, and nothing before them depends on it. Where a model's attention can't be split so, each
-   prompt runs whole.
+   prompt runs whole. With positions "all" they are every position up to the answer's last token: nothing is shared
+   between prompts then, since what is shared would have one gradient for all of them.
 2. `estimate` with no steps: one forward pass of the block and one backward pass give d logprob / d z of every head.
    Steps of a block do not see each other, so the gradient of the sum of their log-probabilities is each one's own.
+   At all positions, each prompt runs forward and backward once, as the stock model does.
    To first order, replacing z by r costs the answer sum over positions of gradient . (z - r): attribution patching
    (Nanda 2023, https://www.neelnanda.io/mechanistic-interpretability/attribution-patching; Syed et al. 2023,
    https://arxiv.org/abs/2310.10348).
@@ -28,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headatlas.errors import InputError, RunError
-from headatlas.models.block import Block
+from headatlas.models.block import Block, Positions
 from headatlas.models.memory import within_memory
 from headatlas.models.objective import objectives, values
 from headatlas.models.precision import wide
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
 
 OnZ = Callable[[Float[Tensor, "row token head head_dim"]], Float[Tensor, "row token head head_dim"]]
-"""Takes a layer's z at the answer positions, returns what replaces it (the same tensor, to leave it)."""
+"""Takes a layer's z at the positions in question, returns what replaces it (the same tensor, to leave it)."""
 
 MAX_TOKENS = 512
 """Rows times tokens run at once with gradients: a token keeps about ten times its hidden state, in every layer."""
@@ -51,25 +53,26 @@ class Answers:
     Parameters
     ----------
     block
-        The prompts' block; in a model that can't be split (`HeadModel.unsplit`), one prompt's, at all positions.
+        The prompts' block; where `whole`, one prompt's, at all positions.
+    start
+        The first of the block's tokens whose z is in question.
+    whole
+        Whether the prompt runs as the stock model does, every row from the first layer on. A model that can't be split
+        (`HeadModel.unsplit`) can't do otherwise.
 
     Attributes
     ----------
     prompts
         The prompts.
     owner
-        Which prompt each answer position belongs to, (token,).
+        Which prompt each position in question belongs to, (token,).
     """
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, block: Block, *, start: int = 0, whole: bool = False) -> None:
+        assert whole or not block.model.unsplit, "its attention can't be split"
         self.model, self.prompts, self.block = block.model, block.prompts, block
-        self._start = self.prompts[0].answer_start - 1 if self.model.unsplit else 0
-        self.owner = block.owner[self._start :]
-
-    @property
-    def whole(self) -> bool:
-        """Whether the prompt runs with its answer, every row from the first layer on."""
-        return self.model.unsplit is not None
+        self._start, self.whole = start, whole
+        self.owner = block.owner[start:]
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -82,7 +85,7 @@ class Answers:
         Parameters
         ----------
         functions
-            Layer -> function of its z at the answer positions.
+            Layer -> function of its z at the positions in question.
         joining
             Layer -> how many rows, copies of row 0, join the batch there, as its last. Where `whole`, all rows are
             there from the first layer on, so one layer can be named at most.
@@ -113,14 +116,29 @@ class Answers:
         return values(self.block.answers(hidden), [objective])[..., 0]
 
 
-def answers_of(model: "HeadModel", packs: Sequence[Sequence[Prompt]], *, max_tokens: int = MAX_TOKENS) -> list[Answers]:
+def answers_of(
+    model: "HeadModel",
+    packs: Sequence[Sequence[Prompt]],
+    *,
+    positions: Positions = "answer",
+    max_tokens: int = MAX_TOKENS,
+    whole: bool = False,
+) -> list[Answers]:
     """Return the answers of all prompts, in order: together, up to `max_tokens` answer tokens at once.
 
-    What the prompts of a pack share runs once; packs share nothing. Where the model can't be split, each prompt is on
-    its own.
+    What the prompts of a pack share runs once; packs share nothing. Where the model can't be split, or at all
+    positions, each prompt is on its own; `whole` runs it there as the stock model does.
     """
-    if model.unsplit:
-        return [Answers(Block(model, [prompt], positions="all")) for pack in packs for prompt in pack]
+    if model.unsplit or positions == "all":
+        return [
+            Answers(
+                Block(model, [prompt], positions="all"),
+                start=0 if positions == "all" else prompt.answer_start - 1,
+                whole=whole or model.unsplit is not None,
+            )
+            for pack in packs
+            for prompt in pack
+        ]
     found: list[list[Block]] = [[]]
     for part in (part for pack in packs for part in _cut(pack, max_tokens)):
         block = Block(model, part)
@@ -150,8 +168,8 @@ class Attributed:
     base
         The objective of the model as it is, (prompt,); by default the mean log-probability of an answer's token, nats.
     effect
-        Estimate of its fall when a head's z is replaced at the answer positions, the mean over draws: positive = the
-        head supports the answer. (prompt, layer, head).
+        Estimate of its fall when a head's z is replaced at the answer positions, or all, the mean over draws: positive
+        = the head supports the answer. A divergence is given as it is, not as a fall. (prompt, layer, head).
     """
 
     base: Float[np.ndarray, " prompt"]
@@ -166,6 +184,7 @@ def estimate(
     *,
     steps: int = 0,
     objective: str = "logprob",
+    positions: Positions = "answer",
     max_tokens: int = MAX_TOKENS,
 ) -> Attributed:
     """Estimate what replacing each head's z costs the reference answers, by gradients.
@@ -182,6 +201,8 @@ def estimate(
         0: to first order, at z. m: integrated gradients over m midpoints.
     objective
         What replacing z costs: a name in `models.objective.objectives`. Of a divergence the slope at the model is 0.
+    positions
+        "answer": z is replaced at the positions that predict the answer's tokens. "all": at every position up to them.
     max_tokens
         Rows times tokens run at once with gradients; halved where memory runs out; changes no number.
 
@@ -199,10 +220,10 @@ def estimate(
     replacement = wide(replacement.clone().to(model.device))  # a clone: an inference tensor can't enter a graph
 
     def some(part: slice, most: int) -> tuple[np.ndarray, np.ndarray]:
-        return _estimate(model, prompts[part], of_prompts(replacement, part), steps, objective, most)
+        return _estimate(model, prompts[part], of_prompts(replacement, part), steps, objective, positions, most)
 
     base, effect = (np.concatenate(parts) for parts in zip(*within_memory(some, prompts, max_tokens), strict=True))
-    found = Attributed(base, effect)
+    found = Attributed(base, effect if objectives.get(objective).falls else -effect)
     for prompt, value, effects in zip(prompts, found.base, found.effect, strict=True):
         if not (np.isfinite(value) and np.isfinite(effects).all()):
             raise RunError(
@@ -214,12 +235,18 @@ def estimate(
 
 
 def _estimate(
-    model: "HeadModel", prompts: Sequence[Prompt], replacement: Replacement, steps: int, objective: str, max_tokens: int
+    model: "HeadModel",
+    prompts: Sequence[Prompt],
+    replacement: Replacement,
+    steps: int,
+    objective: str,
+    positions: Positions,
+    max_tokens: int,
 ) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, "step layer head"]]:
     """Do as `estimate` with at most `max_tokens` at once; return the log-probabilities and effects."""
     base, effect = [], []
     done = 0
-    for answers in answers_of(model, [prompts], max_tokens=max_tokens):
+    for answers in answers_of(model, [prompts], positions=positions, max_tokens=max_tokens, whole=not steps):
         own = of_prompts(replacement, slice(done, done + len(answers.prompts)))
         to = own[:, torch.zeros_like(answers.owner) if own.shape[1] == 1 else answers.owner]  # (draw, token, layer, …)
         done += len(answers.prompts)
@@ -317,6 +344,6 @@ def _points(layers: int, steps: int, most: int, *, mixed: bool) -> Iterator[dict
 
 
 def by_prompt(values: Float[Tensor, " token *rest"], answers: Answers) -> Float[Tensor, " prompt *rest"]:
-    """Sum over each prompt's answer positions, in float64 on the CPU."""
+    """Sum over each prompt's positions in question, in float64 on the CPU."""
     total = torch.zeros(len(answers.prompts), *values.shape[1:], dtype=torch.float64)
     return total.index_add_(0, answers.owner.cpu(), values.double().cpu())

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from headatlas._registry import Registry
+from headatlas.errors import InputError
 from headatlas.models.precision import wide
 from headatlas.prompts import Prompt
 
@@ -91,6 +92,10 @@ class Objective:
     linear
         Of an objective linear in the logits: the directions of the unembedding whose products with the last hidden
         states, averaged, are the value, and at which of the answer's tokens.
+    phrase
+        What it is in a sentence, if not "the answer's" and the label.
+    foil
+        Whether it reads the foil: NaN where that does not differ from the answer in a token (`check_foils`).
     """
 
     label: str
@@ -98,6 +103,13 @@ class Objective:
     value: Callable[[Read, int], Float[Tensor, " row"]]
     falls: bool = True
     linear: Linear | None = None
+    phrase: str = ""
+    foil: bool = False
+
+    @property
+    def said(self) -> str:
+        """What it is, for the middle of a sentence."""
+        return self.phrase or f"the answer's {self.label}"
 
 
 objectives: Registry[Objective] = Registry("objective")
@@ -113,10 +125,36 @@ def values(read: Read, names: Sequence[str]) -> Float[Tensor, "row prompt object
 
 
 def first_difference(prompt: Prompt) -> int | None:
-    """Return the index of the first token in which the answer and the foil differ, if one is in both."""
+    """Return the index of the first token in which the answer and the foil differ, if one is in both.
+
+    The tokens before it are the same in both, so the answer's, which the model is given, lead up to either.
+    """
     n = min(len(prompt.foil), len(prompt.answer_tokens))
     differ = np.flatnonzero(prompt.foil[:n] != prompt.answer_tokens[:n])
     return int(differ[0]) if len(differ) else None
+
+
+def check_foils(prompts: Sequence[Prompt], name: str, *, instead: str = "logprob") -> None:
+    """Raise `InputError` where the objective of that name reads a foil, and there is none that differs from the answer
+    in a token; `instead` is one that reads none.
+    """
+    objective = objectives.get(name)
+    for prompt in prompts if objective.foil else ():
+        if first_difference(prompt) is not None:
+            continue
+        answer, foil = len(prompt.answer_tokens), len(prompt.foil)
+        whole, part = ("answer", "foil") if foil < answer else ("foil", "answer")
+        why = (
+            "has no foil"
+            if not foil
+            else f"has a foil of the very tokens of its answer ({prompt.answer!r})"
+            if foil == answer
+            else f"has an answer ({prompt.answer!r}) and a foil of which the {part} is but the beginning of the {whole}"
+        )
+        raise InputError(
+            f"{prompt.id} {why}: {objective.said} can't be read. Give that step a foil that differs from its answer in "
+            f"a token, leave the step out, or give the method metric={instead}."
+        )
 
 
 def _logit_difference(read: Read, i: int) -> Float[Tensor, " row"]:
@@ -151,8 +189,12 @@ objectives.register(
     ),
 )  # fmt: skip
 objectives.register(
-    "logit_diff", Objective("logit difference to the foil", "logits", _logit_difference, linear=_against_foil)
-)
+    "logit_diff",
+    Objective(
+        "logit difference to the foil", "logits", _logit_difference, linear=_against_foil,
+        phrase="the logit difference between answer and foil", foil=True,
+    ),
+)  # fmt: skip
 objectives.register(
     "logit",
     Objective(
