@@ -49,14 +49,50 @@ VARIABLES = (
     Variable("excess", ("control",), "probe accuracy minus control accuracy, paired by item", interval=True),
     Variable("general", ("layer", "head"), "mean over functions of their maps"),
     Variable("specific", HEADS, "a function's map minus the mean over functions"),
-    Variable("general_share", (), "share of the reproducible variance that functions have in common", interval=True),
+    Variable("general_share", (), "share of the reproducible variance that functions have in common; beside a "
+             "function_share, of the variance of a task's map", interval=True),
     Variable("specific_share", (), "share of the reproducible variance that is the functions' own", interval=True),
-    Variable("noise_share", (), "share of the maps' variance that other questions would not reproduce", interval=True),
+    Variable("function_share", (), "share of the variance of a task's map that the tasks of its function have in "
+             "common beyond what all have", interval=True),
+    Variable("task_share", (), "share of the variance of a task's map that is the task's own", interval=True),
+    Variable("noise_share", (), "share of the maps' variance that other questions (beside a function_share: other "
+             "items of the task) would not reproduce", interval=True),
     Variable("specific_reliability", ("function",), "split-half correlation of the specific part, Spearman-Brown "
              "corrected"),
     Variable("items_needed", ("function",), "items that would bring specific_reliability to 0.9"),
     Variable("q_general", ("layer", "head"), "q-value of no effect on the mean over functions"),
     Variable("q_specific", HEADS, "q-value of no effect beyond that on the other functions"),
+    Variable("task_function", ("task",), "the function that a task is of"),
+    Variable("task_reliability", ("task",), "split-half similarity of the task's map, Spearman-Brown corrected"),
+    Variable("task_similarity", ("task", "other_task"), "correlation over heads of the signed square roots of two "
+             "tasks' maps"),
+    Variable("task_similarity_corrected", ("task", "other_task"), "the same, corrected for noise; NaN where a map is "
+             "not reliable"),
+    Variable("within_similarity", (), "mean similarity of two tasks of one function", interval=True),
+    Variable("within_similarity_corrected", (), "the same, corrected for noise", interval=True),
+    Variable("between_similarity", (), "mean similarity of two tasks of different functions", interval=True),
+    Variable("between_similarity_corrected", (), "the same, corrected for noise", interval=True),
+    Variable("within_p", (), "of the difference of the two, tasks shuffled over functions"),
+    Variable("function_within", ("function",), "mean similarity of two of the function's tasks"),
+    Variable("function_within_corrected", ("function",), "the same, corrected for noise"),
+    Variable("function_between", ("function",), "mean similarity of the function's tasks with those of others"),
+    Variable("function_within_p", ("function",), "of the difference of the two, tasks shuffled over functions"),
+    Variable("factor_effect", ("factor",), "how much more alike two tasks are that share the factor, the others held "
+             "fixed"),
+    Variable("factor_p", ("factor",), "two-sided, by permuting what the factor has beyond the others"),
+    Variable("factor_overlap", ("factor",), "share of the factor that the others determine; 1: it can't be told from "
+             "them"),
+    Variable("naming_accuracy", (), "share of left-out tasks whose function is named by their map", interval=True),
+    Variable("naming_chance", (), "the same of tasks shuffled over functions"),
+    Variable("naming_p", (), "of naming_accuracy, tasks shuffled over functions"),
+    Variable("naming_confusion", ("function", "other_function"), "how many tasks of a function were named after "
+             "another", "tasks"),
+    Variable("task_named", ("task",), "the function that the task's map names when it is left out; empty: its function "
+             "has no other task"),
+    Variable("task_cluster", ("task",), "the task's cluster, of as many as there are functions"),
+    Variable("task_order", ("task",), "the task's place among the leaves of the tree of clusters, 0 = first"),
+    Variable("cluster_rand", (), "adjusted Rand index of clusters and functions: 1 = the same, 0 = chance"),
+    Variable("cluster_p", (), "of cluster_rand, tasks shuffled over functions"),
     Variable("control_accuracy", ("control", "function"), "held-out accuracy of a classifier that sees only one thing "
              "on the question's surface", where="atlas", interval=True),
     Variable("control_accuracy_overall", ("control",), "held-out accuracy of such a classifier over all functions",
@@ -104,6 +140,8 @@ LABELS = {
     "control": "what a classifier saw instead of activations",
     "item": "a step of a main question",
     "asked_task": "a task, done by the model or not",
+    "task": "a task (template) of a function",
+    "factor": "what two tasks can share",
     "sample": "an item, fold or refit",
 }
 """What the dimensions are."""

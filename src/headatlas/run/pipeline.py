@@ -12,7 +12,7 @@ It does not know what is drawn or written from the atlas, nor how the command li
 import json
 import platform
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -190,7 +190,7 @@ def execute(
     nodes: dict[str, xr.Dataset] = {}
     for name, method in planned.methods.items():
         samples = measured(model, method, prompts, captured.activations, run, name=name)
-        nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed)
+        nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed, design_of(prompts))
         nodes[f"/{name}/{SAMPLES}"] = described(as_samples(samples.drop_attrs(deep=False)))
     maps = {name: nodes[f"/{name}"]["importance"] for name in planned.methods}
     root = root.merge(stats.agreement(maps, {n: m.default_sign for n, m in planned.methods.items()}), join="exact")
@@ -209,7 +209,7 @@ def _checked(
     few functions or main questions.
     """
     given = [methods] if isinstance(methods, str | Method) else methods
-    chosen = [one for m in given for one in _configured(m)]
+    chosen = [one.resolved(prompts) for m in given for one in _configured(m)]
     if not chosen:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
     by_name = named(chosen)
@@ -232,11 +232,17 @@ def _configured(method: str | Method) -> list[Method]:
 
 
 def _part(
-    samples: xr.Dataset, method: Method, functions: tuple[str, ...], controls: dict[str, np.ndarray], seed: int
+    samples: xr.Dataset,
+    method: Method,
+    functions: tuple[str, ...],
+    controls: dict[str, np.ndarray],
+    seed: int,
+    design: Mapping[str, Mapping[str, str]],
 ) -> xr.Dataset:
     """Reduce one method's samples to its part of the atlas; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
     result = result.merge(stats.split(samples, functions, seed=seed))
+    result = result.merge(stats.validity(samples, functions, design, seed=seed))
     for name in map(str, samples.data_vars):
         if name != "importance" and "sample" in samples[name].dims:  # what a method says of heads beside it
             result[name] = (HEADS, stats.function_means(samples, name, functions))
@@ -260,6 +266,16 @@ def _part(
         "notes": json.dumps(samples.attrs, sort_keys=True),
     }
     return described(result.drop_vars(empty), method.about_values.items())
+
+
+def design_of(prompts: Sequence[Prompt]) -> dict[str, dict[str, str]]:
+    """Return what a task's design names: factor -> task -> its commonest level among the task's items."""
+    levels: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for prompt in prompts:
+        for factor, level in prompt.design.items():
+            if prompt.task:
+                levels[factor][prompt.task].append(level)
+    return {f: {t: max(set(own), key=own.count) for t, own in sorted(tasks.items())} for f, tasks in levels.items()}
 
 
 def _item_statistics(captured: Capture, prompts: Sequence[Prompt], seed: int) -> xr.Dataset:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from headatlas.stats.sign import ranked as ranked
     from headatlas.stats.table import Table as Table
     from headatlas.stats.table import units_of as units_of
+    from headatlas.stats.task_validity import validity as validity
 
-VERSION = 2
+VERSION = 3
 """Of the statistics: raised whenever they give other numbers, so that a run is not taken for one of before."""
 
 _HOMES = {
@@ -39,6 +40,7 @@ _HOMES = {
     "ranked": "sign",
     "Table": "table",
     "units_of": "table",
+    "validity": "task_validity",
 }
 
 __getattr__ = from_homes("headatlas.stats", _HOMES)

@@ -2,11 +2,12 @@
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 
 def standard_ranks(values: np.ndarray) -> np.ndarray:
     """Return ranks over the last axis, centred and of length 1, so that a product is a correlation."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(values, axis=-1)
     ranks = ranks - ranks.mean(-1, keepdims=True)
     length = np.sqrt((ranks**2).sum(-1, keepdims=True))

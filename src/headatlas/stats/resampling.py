@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import beta, binom, norm, t
 
 from headatlas.errors import InputError
 from headatlas.stats.table import Table
@@ -61,6 +60,8 @@ def bootstrap(table: Table, n_boot: int, draw: np.random.Generator) -> Float[np.
 
 def _spread(table: Table, at: int, strata: list[np.ndarray]) -> float:
     """Return what brings the draws of a function's map to the spread of its own units' mean (step 2)."""
+    from scipy.stats import binom
+
     own = table.own(at)
     m, n = len(own), next(len(stratum) for stratum in strata if own[0] in stratum)
     if m == n or m < 2:
@@ -72,6 +73,8 @@ def _spread(table: Table, at: int, strata: list[np.ndarray]) -> float:
 
 def widening(units: int) -> float:
     """Return by how much percentiles of so many units fall short: Student's quantile over the normal one."""
+    from scipy.stats import norm, t
+
     few = 1 < units < FEW
     return float(t.ppf(0.5 + LEVEL / 2, units - 1) / norm.ppf(0.5 + LEVEL / 2)) if few else 1.0
 
@@ -147,16 +150,20 @@ def drawn_interval(
     mean = float(total.sum() / count.sum())
     if (total / count == mean).all() and mean in ends:  # nothing to resample: all right, or all wrong
         share = (mean - ends[0]) / (ends[1] - ends[0])
-        low, high = (ends[0] + (ends[1] - ends[0]) * end for end in _exact(share, len(names)))
+        low, high = (ends[0] + (ends[1] - ends[0]) * end for end in exact_interval(share, len(names)))
         return mean, float(low), float(high)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return mean, float(low), float(high)
 
 
-def _exact(share: float, n: int) -> tuple[float, float]:
-    """Return the exact interval of a share of 0 or 1 of `n` independent answers."""
-    reach = float(beta.ppf((1 - LEVEL) / 2, n, 1))
-    return (reach, 1.0) if share == 1 else (0.0, 1 - reach)
+def exact_interval(share: float, n: int) -> tuple[float, float]:
+    """Return the exact interval of a share of `n` independent answers (Clopper & Pearson 1934)."""
+    from scipy.stats import beta
+
+    right = round(share * n)
+    tail = (1 - LEVEL) / 2
+    low = float(beta.ppf(tail, right, n - right + 1)) if right > 0 else 0.0
+    return low, float(beta.ppf(1 - tail, right + 1, n - right)) if right < n else 1.0
 
 
 def paired_excess(

@@ -9,13 +9,20 @@
    with itself it is that and the function's own. Functions with nothing in common give a general share of 0, however
    few they are. What is left of the map's variance is noise.
    Intervals: jackknife, leaving out one of 20 blocks of units at a time.
+   Where tasks are named (two or more in every function) there are four parts, which add up to 1, of the variance over
+   heads of a *task's* map: general (covariance of tasks of different functions), function (of different tasks of one
+   function, less that), task (of a task with itself, between halves of its items, less both) and noise (the rest).
+   Every function weighs the same, and every task in it. They are signed and not cut: where there is nothing to find
+   they scatter about 0. Intervals: jackknife over tasks, within functions. Of methods fitted to the functions (those
+   with a null of their own), whose maps of a function's tasks are alike by construction, the parts stay the three.
 3. Reliability of a specific part: the correlation of the halves', stepped up (Spearman-Brown); and how many times the
    items would bring it to 0.9, by the same formula.
 4. Heads: a head is called general if the mean of its effect over a main question's functions differs from zero,
    specific to f if its effect on f differs from its mean effect on the same question's other functions; both by
    flipping the signs of whole main questions, q-values by Benjamini-Hochberg over the heads. Where tasks are named and
    f has two or more, items of a task are one piece of evidence: general is tested by flipping the signs of tasks,
-   specific by exchanging tasks between f and the other functions. Nothing shown: irrelevant, so far.
+   specific by exchanging tasks between f and the other functions, each task weighing the same (a function whose tasks
+   are not told apart counts as one). Nothing shown: irrelevant, so far.
 
 Methods that bring a null of their own (probes) are not centred on zero where there is nothing to find: their heads are
 not called. This module does not know what the effects are of.
@@ -29,14 +36,13 @@ from jaxtyping import Float
 
 from headatlas.stats.correlation import covariance, mean_known, stepped_up
 from headatlas.stats.nulls import adjusted, exchange_p, sign_flip_p
-from headatlas.stats.resampling import halves
-from headatlas.stats.table import Table, task_of
+from headatlas.stats.resampling import LEVEL, halves
+from headatlas.stats.table import BY_TASK, Table, task_of
+from headatlas.stats.tasks import FEWEST, Tasks, leave_one_out_error, tasks_of
 
 BLOCKS = 20
 TARGET = 0.9
 """Reliability that `items_needed` is for."""
-FEWEST_TASKS = 2
-"""Of a function, and of the others together, below which tasks can't be exchanged."""
 
 
 def split(samples: xr.Dataset, functions: Sequence[str], *, seed: int = 0) -> xr.Dataset:
@@ -55,7 +61,8 @@ def split(samples: xr.Dataset, functions: Sequence[str], *, seed: int = 0) -> xr
     -------
     xarray.Dataset
         general (layer, head); specific (function, layer, head); general_share, specific_share (of the reproducible
-        variance) and noise_share (of the map's), each with _low and _high; specific_reliability and items_needed
+        variance) and noise_share (of the map's), or general_share, function_share, task_share and noise_share (of the
+        variance of a task's map; step 2 of the module), each with _low and _high; specific_reliability and items_needed
         (function); q_general (layer, head) and q_specific (function, layer, head), NaN where the method has a null of
         its own, a function shares no main question with another, or there are too few tasks.
     """
@@ -64,7 +71,7 @@ def split(samples: xr.Dataset, functions: Sequence[str], *, seed: int = 0) -> xr
     whole = table.whole()
     general, specific = _parts(whole)
     units, refits = halves(table, draw)
-    shares = _shares(table, units, refits, np.ones(table.n_units))
+    tasks = tasks_of(samples, functions)
     grid = table.shape
     result = xr.Dataset(
         {
@@ -73,11 +80,13 @@ def split(samples: xr.Dataset, functions: Sequence[str], *, seed: int = 0) -> xr
         },
         coords={"function": list(functions)},
     )
-    reach = _jackknife(table, units, refits, len(shares))
-    for name, value, half_width in zip(("general_share", "specific_share", "noise_share"), shares, reach, strict=True):
-        result[name] = ((), np.clip(value, 0, 1))
-        result[f"{name}_low"] = ((), np.clip(value - half_width, 0, 1))
-        result[f"{name}_high"] = ((), np.clip(value + half_width, 0, 1))
+    if tasks is not None and len(functions) > 1 and (tasks.counts(len(functions)) >= FEWEST).all():
+        parts = _four_shares(tasks, np.random.default_rng([seed, 4]))
+    else:
+        parts = _three_shares(table, units, refits)
+    for name, ends in parts.items():
+        for end, value in zip(("", "_low", "_high"), ends, strict=True):
+            result[name + end] = ((), value)
     reliability = _reliability(table, units, refits)
     result["specific_reliability"] = ("function", reliability)
     result["items_needed"] = ("function", _items_needed(reliability, table.items))
@@ -91,6 +100,50 @@ def _parts(maps: Float[np.ndarray, "*draw function head"]) -> tuple[np.ndarray, 
     """Return the general part, (*draw, head), and the specific parts."""
     general = maps.mean(axis=-2)
     return general, maps - general[..., None, :]
+
+
+def _three_shares(table: Table, units: np.ndarray, refits: np.ndarray) -> dict[str, tuple[float, float, float]]:
+    """Return each share and its interval, where tasks are not told apart."""
+    shares = _shares(table, units, refits, np.ones(table.n_units))
+    reach = _jackknife(table, units, refits, len(shares))
+    names = ("general_share", "specific_share", "noise_share")
+    ends = [np.clip((v, v - r, v + r), 0, 1) for v, r in zip(shares, reach, strict=True)]
+    return {name: (float(a), float(b), float(c)) for name, (a, b, c) in zip(names, ends, strict=True)}
+
+
+def _four_shares(tasks: Tasks, draw: np.random.Generator) -> dict[str, tuple[float, float, float]]:
+    """Return each share and its interval, where functions have tasks."""
+    from scipy.stats import t
+
+    common = tasks.common(draw, lambda maps: maps - maps.mean(-1, keepdims=True))
+    variance, function = tasks.maps().var(axis=-1), tasks.function
+    whole = _of_tasks(common, variance, function)
+    without = ~np.eye(len(function), dtype=bool)
+    left = np.array([_of_tasks(common[keep][:, keep], variance[keep], function[keep]) for keep in without])
+    error = leave_one_out_error(left, function)
+    reach = t.ppf(0.5 + LEVEL / 2, len(function) - function.max() - 1) * error
+    names = ("general_share", "function_share", "task_share", "noise_share")
+    return {name: (v, v - r, v + r) for name, v, r in zip(names, whole, reach, strict=True)}
+
+
+def _of_tasks(
+    common: Float[np.ndarray, "task task"], variance: Float[np.ndarray, " task"], function: np.ndarray
+) -> Float[np.ndarray, " share"]:
+    """Return the four shares; NaN where nothing varies, or no task has items enough to halve."""
+    member = (function == np.unique(function)[:, None]).astype(np.float64)
+    n = member.sum(1)
+    known = np.where(np.isnan(common), 0, common)
+    blocks = member @ known @ member.T / np.maximum(member @ ~np.isnan(common) @ member.T, 1)
+    off = ~np.eye(len(function), dtype=bool)
+    pairs = (member @ (known * off) * member).sum(1), (member @ (~np.isnan(common) & off) * member).sum(1)
+    within = (pairs[0] / np.where(pairs[1] > 0, pairs[1], np.nan))[n > 1]
+    own = mean_known(np.where(member > 0, common.diagonal(), np.nan).T)
+    observed = float((member @ variance / n).mean())
+    if not observed > 0 or not len(within):
+        return np.full(4, np.nan)
+    general = blocks[~np.eye(len(n), dtype=bool)].mean()
+    levels = np.array([general, within.mean(), own.mean(), observed]) / observed
+    return np.diff(levels, prepend=0.0)
 
 
 def _shares(
@@ -169,13 +222,26 @@ def _called(
     values = np.where(there[..., None], mean, 0)
     n = there.sum(1)
     q_general = adjusted(sign_flip_p(values.sum(1) / n[:, None], draw))
-    named = task_of(samples) is not None
+    rows, function = _by_task(table, mean) if task_of(samples) is not None else (np.zeros((0, heads)), np.zeros(0))
     for f in range(functions):
         shared = there[:, f] & (n > 1)
-        alone = there[:, f] & (n == 1)
+        own = function == f
         if shared.sum() >= 2:
             others = (values[shared].sum(1) - values[shared, f]) / (n[shared] - 1)[:, None]
             q_specific[f] = adjusted(sign_flip_p(values[shared, f] - others, draw))
-        elif named and alone.sum() >= FEWEST_TASKS and (~there[:, f]).sum() >= FEWEST_TASKS:
-            q_specific[f] = adjusted(exchange_p(values.sum(1) / n[:, None], there[:, f], draw))
+        elif own.sum() >= FEWEST and (~own).sum() >= FEWEST:
+            q_specific[f] = adjusted(exchange_p(rows, own, draw))
     return q_general, q_specific
+
+
+def _by_task(
+    table: Table, mean: Float[np.ndarray, "unit function head"]
+) -> tuple[Float[np.ndarray, "task head"], np.ndarray]:
+    """Return the map of every task, and its function's place; of a function without two tasks, its one map."""
+    rows, function, whole = [], [], table.whole()
+    for at in range(len(table.cells)):
+        own = table.own(at)
+        told_apart = str(table.units[own[0]]).startswith(BY_TASK)
+        rows.append(mean[own, at] if told_apart else whole[at : at + 1])
+        function += [at] * len(rows[-1])
+    return np.concatenate(rows), np.array(function)
