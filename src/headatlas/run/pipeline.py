@@ -209,7 +209,7 @@ def _checked(
     few functions or main questions.
     """
     given = [methods] if isinstance(methods, str | Method) else methods
-    chosen = [one.resolved(prompts) for m in given for one in _configured(m)]
+    chosen = [one for m in given for one in _configured(m)]
     if not chosen:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
     by_name = named(chosen)
@@ -218,7 +218,7 @@ def _checked(
     check_functions(*labels(prompts))
     for method in chosen:
         method.check(prompts)
-    return by_name
+    return {name: method.resolved(prompts) for name, method in by_name.items()}
 
 
 def _configured(method: str | Method) -> list[Method]:
