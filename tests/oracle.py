@@ -30,9 +30,14 @@ def plain_hooks(model: HeadModel, function: Callable[[int, Tensor], Tensor]) -> 
             handle.remove()
 
 
-def logprob(model: HeadModel, prompt: Prompt, function: Callable[[int, Tensor], Tensor] | None = None) -> Tensor:
-    """Return the mean log-probability of the answer's tokens; `function` replaces z at the answer positions."""
-    start = prompt.answer_start - 1
+OnZ = Callable[[int, Tensor], Tensor]
+
+
+def logits_at_answer(
+    model: HeadModel, prompt: Prompt, function: OnZ | None = None, positions: str = "answer"
+) -> Tensor:
+    """Return the logits that predict the answer's tokens; `function` replaces z at the answer positions, or at all."""
+    start = prompt.answer_start - 1 if positions == "answer" else 0
     end = len(prompt.tokens) - 1
 
     def at_answers(layer: int, z: Tensor) -> Tensor:
@@ -42,7 +47,20 @@ def logprob(model: HeadModel, prompt: Prompt, function: Callable[[int, Tensor], 
 
     with plain_hooks(model, at_answers):
         logits = model.model(input_ids=torch.from_numpy(prompt.tokens)[None], use_cache=False).logits[0]
-    return logits.log_softmax(-1)[prompt.predicting, prompt.answer_tokens].mean()
+    return logits[prompt.predicting]
+
+
+def logprob(model: HeadModel, prompt: Prompt, function: OnZ | None = None, positions: str = "answer") -> Tensor:
+    """Return the mean log-probability of the answer's tokens (`logits_at_answer`)."""
+    logits = logits_at_answer(model, prompt, function, positions)
+    return logits.log_softmax(-1)[range(len(logits)), prompt.answer_tokens].mean()
+
+
+def difference(model: HeadModel, prompt: Prompt, function: OnZ | None = None, positions: str = "answer") -> Tensor:
+    """Return the logit of the answer's token over the foil's, at the first in which they differ."""
+    k = next(i for i, (a, b) in enumerate(zip(prompt.answer_tokens, prompt.foil, strict=False)) if a != b)
+    logits = logits_at_answer(model, prompt, function, positions)[k]
+    return logits[int(prompt.answer_tokens[k])] - logits[int(prompt.foil[k])]
 
 
 def in_float64(model: HeadModel, monkeypatch: pytest.MonkeyPatch) -> HeadModel:

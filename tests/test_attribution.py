@@ -7,6 +7,7 @@ import torch
 from headatlas.errors import InputError, RunError
 from headatlas.methods.attribution import Attribution, IntegratedGradients
 from headatlas.models.gradient import Answers, estimate
+from headatlas.models.sweep import sweep
 from tests.oracle import in_float64, logprob
 from tests.tiny import ARCHITECTURES, random_prompts, tiny
 
@@ -19,7 +20,7 @@ def some_replacement(model, prompts: int = 1, draws: int = 2, dtype=DOUBLE) -> t
     return torch.randn(shape, generator=generator, dtype=dtype) * 0.3
 
 
-def stock_attribution(model, prompt, replacement: torch.Tensor) -> np.ndarray:
+def stock_attribution(model, prompt, replacement: torch.Tensor, positions="answer", read=logprob) -> np.ndarray:
     """Gradient times (z - r) by plain autograd through one whole stock forward pass."""
     z = {}
 
@@ -27,23 +28,24 @@ def stock_attribution(model, prompt, replacement: torch.Tensor) -> np.ndarray:
         z[layer] = x if x.requires_grad else x.detach().requires_grad_()
         return z[layer]
 
-    gradients = torch.autograd.grad(logprob(model, prompt, keep), [z[i] for i in range(model.n_layers)])
+    gradients = torch.autograd.grad(read(model, prompt, keep, positions), [z[i] for i in range(model.n_layers)])
     r = replacement.mean(0)[:, None]  # (layer, 1, head, dim)
     effect = [(g[0] * (z[i][0].detach() - r[i])).sum((0, 2)) for i, g in enumerate(gradients)]
     return torch.stack(effect).detach().numpy()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("positions", ["answer", "all"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (DOUBLE, 1e-9)])
-def test_equals_plain_autograd_on_whole_prompts(name, dtype, tolerance):
-    if name == "gemma2" and dtype == DOUBLE:
+def test_equals_plain_autograd_on_whole_prompts(name, positions, dtype, tolerance):
+    if name == "gemma2" and dtype == DOUBLE and positions == "answer":
         tolerance = 1e-6  # stock eager attention, which soft caps need, takes its softmax in float32
     model = tiny(name, dtype=dtype)
     prompts = random_prompts(4)
     r = some_replacement(model, len(prompts), dtype=dtype)
-    found = estimate(model, prompts, r)
+    found = estimate(model, prompts, r, positions=positions)
     for i, prompt in enumerate(prompts):
-        expected = stock_attribution(model, prompt, r[:, i])
+        expected = stock_attribution(model, prompt, r[:, i], positions)
         size = np.abs(expected).max()
         np.testing.assert_allclose(found.effect[i] / size, expected / size, atol=tolerance)
         assert found.base[i] == pytest.approx(float(logprob(model, prompt)), rel=tolerance, abs=tolerance)
@@ -99,13 +101,14 @@ def test_integrated_gradients_sum_to_the_effect_of_the_layer(name, monkeypatch):
     assert errors[1] < errors[0] / 4 or name == "opt"  # a sixteenth, in the end; OPT's ReLU has kinks
 
 
+@pytest.mark.parametrize("positions", ["answer", "all"])
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "falcon"])
-def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name):
+def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name, positions):
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(3)
     r = some_replacement(model, len(prompts))
-    found = estimate(model, prompts, r, steps=3)
-    again = estimate(model, prompts, r, steps=3, max_tokens=40)
+    found = estimate(model, prompts, r, steps=3, positions=positions)
+    again = estimate(model, prompts, r, steps=3, positions=positions, max_tokens=40)
     np.testing.assert_allclose(again.effect, found.effect, atol=1e-7 * np.abs(found.effect).max())
     layer, k = 1, 2
     expected = 0
@@ -120,20 +123,21 @@ def test_integrated_gradients_equal_plain_ones_and_do_not_depend_on_chunks(name)
                 leaf["z"] = (to + at * leaf["change"]).requires_grad_()
                 return leaf["z"]
 
-            (gradient,) = torch.autograd.grad(logprob(model, prompts[k], function), [leaf["z"]])
+            (gradient,) = torch.autograd.grad(logprob(model, prompts[k], function, positions), [leaf["z"]])
             expected = expected + (gradient * leaf["change"]).sum((0, 1, 3)) / 6
     np.testing.assert_allclose(found.effect[k, layer], expected, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "falcon"])
-@pytest.mark.parametrize("steps", [0, 2])
-def test_does_not_depend_on_order_or_packing(name, steps):
+@pytest.mark.parametrize(("steps", "positions"), [(0, "answer"), (2, "answer"), (0, "all"), (2, "all")])
+def test_does_not_depend_on_order_or_packing(name, steps, positions):
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(5)
     r = some_replacement(model, len(prompts))
-    found = estimate(model, prompts, r, steps=steps).effect
-    back = estimate(model, prompts[::-1], r.flip(1), steps=steps).effect[::-1]
-    alone = np.concatenate([estimate(model, [p], r[:, i : i + 1], steps=steps).effect for i, p in enumerate(prompts)])
+    how = {"steps": steps, "positions": positions}
+    found = estimate(model, prompts, r, **how).effect
+    back = estimate(model, prompts[::-1], r.flip(1), **how).effect[::-1]
+    alone = np.concatenate([estimate(model, [p], r[:, i : i + 1], **how).effect for i, p in enumerate(prompts)])
     bound = 1e-6 * np.abs(found).max()  # RMS norms are float32 in stock models
     np.testing.assert_allclose(back, found, atol=bound)
     np.testing.assert_allclose(alone, found, atol=bound)
@@ -167,6 +171,55 @@ def test_short_memory_makes_runs_smaller_and_changes_nothing(steps, monkeypatch)
     assert max(sizes) == 5 and sizes[-1] <= 2
 
 
+def test_at_all_positions_too_where_memory_is_short(monkeypatch):
+    model, prompts = tiny("llama"), random_prompts(5)
+    r = some_replacement(model, len(prompts))
+    whole, run, asked = estimate(model, prompts, r, positions="all"), Answers.run, []
+
+    def scarce(self, functions, **options):
+        asked.append(self.prompts[0].id)
+        if len(asked) == 5:  # the fourth prompt's turn came, and the fifth did not fit beside what is kept
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return run(self, functions, **options)
+
+    monkeypatch.setattr(Answers, "run", scarce)
+    found = estimate(model, prompts, r, positions="all")
+    np.testing.assert_array_equal(found.effect, whole.effect)
+    assert len(asked) == 10
+
+    def none(self, functions, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(Answers, "run", none)
+    with pytest.raises(RunError, match="Not enough memory for g0/0 alone"):
+        estimate(model, prompts, r, positions="all")
+
+
+@pytest.mark.parametrize("name", ["llama", "falcon"])
+def test_at_all_positions_it_is_the_slope_of_ablation_at_all_positions(name, monkeypatch):
+    """What `sweep` replaces at every position, moved a little of the way."""
+    model = in_float64(tiny(name, dtype=DOUBLE), monkeypatch)
+    prompt = random_prompts(1)[0]
+    r = some_replacement(model, draws=1)
+    found = estimate(model, [prompt], r, positions="all").effect[0]
+
+    def lost(layer: int, head: int, by: float) -> float:
+        def function(at, z):
+            new = z.clone()
+            new[:, :, head] += by * (r[0, 0, layer, head] - z[:, :, head])
+            return new if at == layer else z
+
+        return float(logprob(model, prompt) - logprob(model, prompt, function, "all"))
+
+    with torch.no_grad():
+        for layer, head in [(0, 0), (1, 2)]:
+            swept = sweep(model, [prompt], r, positions="all").effect[0, layer, head, 0]
+            assert swept == pytest.approx(lost(layer, head, 1.0), abs=1e-9), "the same ablation"
+            h = 1e-4
+            slope = (lost(layer, head, h) - lost(layer, head, -h)) / (2 * h)
+            assert found[layer, head] == pytest.approx(slope, rel=1e-5)
+
+
 def test_replacing_z_by_itself_costs_nothing_and_the_model_is_left_as_it_was():
     model = tiny("llama", dtype=DOUBLE)
     prompt = random_prompts(1)[0]
@@ -188,6 +241,8 @@ def test_says_what_is_wrong():
         estimate(model, prompts, torch.zeros(1, 1, 3, 4, 6), steps=-1)
     with pytest.raises(RunError, match=r"g0/0.*not finite"):
         estimate(model, prompts, torch.full((1, 1, 3, 4, 6), torch.nan))
+    with pytest.raises(InputError, match=r"Unknown positions 'everywhere'\. Give one of: answer, all"):
+        Attribution(positions="everywhere")
     with pytest.raises(InputError, match="0 draws"):
         Attribution(draws=0)
     with pytest.raises(InputError, match="--method attribution"):

@@ -77,8 +77,8 @@ def taken_apart(model, name: str, prompt, against: str):
 def test_equals_the_residual_stream_taken_apart(name, dtype, tolerance):
     model = tiny(name, dtype=dtype)
     prompts = with_foils(random_prompts(3))
-    for against in ("mean", "foil"):
-        found = contributions(model, prompts, against=against)
+    for against, objective in (("mean", "logit"), ("foil", "logit_diff")):
+        found = contributions(model, prompts, objective=objective)
         expected = np.stack([taken_apart(model, name, p, against)[0] for p in prompts])
         np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
 
@@ -164,9 +164,13 @@ def test_does_not_depend_on_order_or_packing_and_leaves_no_hook(name):
 
 def test_says_what_is_wrong():
     prompts = random_prompts(2)
-    with pytest.raises(InputError, match=r"g0/0 has no foil.*against='mean'"):
-        DirectLogit(against="foil").check(prompts)
+    with pytest.raises(InputError, match=r"g0/0 has no foil: the logit difference .* can't be read.* metric=logit\."):
+        DirectLogit(metric="logit_diff").check(prompts)
+    with pytest.raises(InputError, match=r"'logprob' is not linear in the logits.* that is: logit_diff, logit\."):
+        DirectLogit(metric="logprob")
     model = tiny("llama")
+    with pytest.raises(InputError, match="'kl' is not linear"):
+        contributions(model, prompts, objective="kl")
     cube = type("CubeNorm", (torch.nn.Module,), {"forward": lambda self, x: x**3})
     model.model.model.norm = cube()
     with pytest.raises(ModelError, match="CubeNorm is neither"):

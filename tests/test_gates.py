@@ -11,13 +11,13 @@ from headatlas import stats
 from headatlas.atlas.variables import HEADS
 from headatlas.errors import InputError
 from headatlas.methods.base import Activations
-from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_logprob
+from headatlas.methods.gates import GateGradient, HeadGating, _exchanged, gated_loss
 from headatlas.models.gradient import answers_of, estimate
 from headatlas.run.jobs import measured, seed_of
 from headatlas.run.pipeline import _part
 from headatlas.work.job import Run
-from tests.oracle import logprob
-from tests.tiny import ARCHITECTURES, random_prompts, tiny
+from tests.oracle import difference, logits_at_answer, logprob
+from tests.tiny import ARCHITECTURES, VOCAB, random_prompts, tiny
 
 DOUBLE = torch.float64
 CHEAP = HeadGating(folds=3, refits=2, updates=3, batch=1)
@@ -26,6 +26,11 @@ CHEAP = HeadGating(folds=3, refits=2, updates=3, batch=1)
 def nothing(model) -> Activations:
     shape = (0, model.n_layers, model.n_heads, model.head_dim)
     return Activations(np.zeros(shape, np.float32), np.array([]), np.array([]), ("inference", "retrieval"))
+
+
+def with_foils(prompts):
+    draw = np.random.default_rng(5)
+    return [replace(p, foil=np.array([*p.answer_tokens[:1], *draw.integers(3, VOCAB, 2)])) for p in prompts]
 
 
 def questions(n: int = 12, groups: int = 6):
@@ -49,31 +54,33 @@ def test_gated_answers_equal_plain_hooks_on_whole_prompts(name):
         for size in (512, 5):  # together, and cut: two answers of three tokens are too many
             cut = answers_of(model, packs, max_tokens=size)
             assert model.unsplit or len(cut) == (1 if size == 512 else 5)
-            rows = torch.cat([gated_logprob(answers, gates) for answers in cut], 1)
+            rows = -torch.cat([gated_loss(answers, gates) for answers in cut], 1)
             order = [p.id for answers in cut for p in answers.prompts]
             found = {(id, row): float(rows[row, i]) for i, id in enumerate(order) for row in range(3)}
             assert found == pytest.approx(expected, rel=tolerance)
 
 
+@pytest.mark.parametrize("positions", ["answer", "all"])
 @pytest.mark.parametrize("name", ["llama", "falcon"])
-def test_the_gate_gradient_is_the_slope_at_one(name):
+def test_the_gate_gradient_is_the_slope_at_one(name, positions):
     model = tiny(name, dtype=DOUBLE)
     prompts = random_prompts(3)
-    found = GateGradient().rows(model, prompts, nothing(model), seed=0)
+    found = GateGradient(positions=positions).rows(model, prompts, nothing(model), seed=0)
     zero = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
-    np.testing.assert_allclose(found[..., 0], estimate(model, prompts, zero).effect, rtol=1e-6)
+    np.testing.assert_allclose(found[..., 0], estimate(model, prompts, zero, positions=positions).effect, rtol=1e-6)
     np.testing.assert_array_equal(found[..., 1], np.abs(found[..., 0]))
     for i, prompt in enumerate(prompts):
         gates = torch.ones(model.n_layers, model.n_heads, dtype=DOUBLE, requires_grad=True)
-        total = logprob(model, prompt, lambda n, z, gates=gates: z * gates[n][None, None, :, None])
+        total = logprob(model, prompt, lambda n, z, gates=gates: z * gates[n][None, None, :, None], positions)
         (slope,) = torch.autograd.grad(total, [gates])
         np.testing.assert_allclose(found[i, ..., 0], slope, rtol=1e-4, atol=1e-6)
 
 
-def test_a_fit_is_adam_on_the_written_loss():
+@pytest.mark.parametrize(("metric", "read"), [("auto", logprob), ("logprob", logprob), ("logit_diff", difference)])
+def test_a_fit_is_adam_on_the_written_loss(metric, read):
     model = tiny("llama", dtype=DOUBLE)
-    prompts = random_prompts(3, groups=3)
-    method = HeadGating(refits=1, updates=3, batch=10, rate=0.5, strength=2.0)
+    prompts = with_foils(random_prompts(3, groups=3))
+    method = HeadGating(refits=1, updates=3, batch=10, rate=0.5, strength=2.0, metric=metric)
     fit = method._fit(model, prompts, np.random.default_rng(5))
 
     draw = np.random.default_rng(5)
@@ -86,7 +93,7 @@ def test_a_fit_is_adam_on_the_written_loss():
         for update in range(3):
             adam.param_groups[0]["lr"] = 0.5 * (1 + np.cos(np.pi * update / 3)) / 2
             gates = logits.sigmoid()
-            each = [logprob(model, p, lambda i, z, g=gates: z * g[i][None, None, :, None]) for p in prompts]
+            each = [read(model, p, lambda i, z, g=gates: z * g[i][None, None, :, None]) for p in prompts]
             loss = -sum(each) / 3 - pull * logits.mean()
             adam.zero_grad()
             loss.backward()
@@ -207,12 +214,33 @@ def test_keeps_what_the_answer_needs_and_closes_what_spoils_it(name):
     assert np.abs(last[[0, 3]]).max() < 0.2  # they follow the pull, both ways
 
 
+def test_gates_fitted_to_a_divergence_are_held_against_open_ones():
+    model, prompts = tiny("llama", dtype=DOUBLE), random_prompts(3, groups=1)
+    gates = torch.rand(2, model.n_layers, model.n_heads, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    (answers,) = answers_of(model, [prompts])
+    with torch.no_grad():
+        found = gated_loss(answers, torch.cat([gates, torch.ones_like(gates[:1])]), "kl")
+        np.testing.assert_allclose(found[2], 0, atol=1e-9)
+        for i, prompt in enumerate(prompts):
+            as_it_is = logits_at_answer(model, prompt).log_softmax(-1)
+            for row in range(2):
+                gated = logits_at_answer(model, prompt, lambda n, z, g=gates[row]: z * g[n][None, None, :, None])
+                kl = (as_it_is.exp() * (as_it_is - gated.log_softmax(-1))).sum(-1).mean()
+                assert float(found[row, i]) == pytest.approx(float(kl), rel=1e-6)
+    fit = replace(CHEAP, refits=1, updates=2, metric="kl")._fit(
+        model, prompts, np.random.default_rng(0), held_out=prompts
+    )
+    assert fit.losses["held_out_open"] == pytest.approx(0, abs=1e-6) and fit.losses["held_out_down"] > 0
+
+
 def test_exchanged_answers_are_others_answers_to_the_same_prompts():
-    prompts = random_prompts(6)
+    prompts = with_foils(random_prompts(6))
     wrong = _exchanged(prompts, np.random.default_rng(0))
     assert [p.prefix.tolist() for p in wrong] == [p.prefix.tolist() for p in prompts]
     given, own = ([p.answer_tokens.tolist() for p in some] for some in (wrong, prompts))
     assert sorted(given) == sorted(own) and all(a != b for a, b in zip(given, own, strict=True))
+    for p in wrong:  # the foil goes with its answer
+        assert p.foil.tolist() == prompts[own.index(p.answer_tokens.tolist())].foil.tolist()
 
 
 def test_says_what_is_wrong():

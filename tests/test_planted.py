@@ -8,6 +8,7 @@
 """
 
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from headatlas.methods.base import Activations, Method, ModelMethod
 from headatlas.methods.gates import GateGradient, HeadGating
 from headatlas.models.sweep import sweep
 from tests.oracle import plain_hooks
-from tests.planted.causal_models import CASES, FUNCTIONS, Planted
+from tests.planted.causal_models import CASES, FUNCTIONS, GAIN, Planted
 
 METHODS: dict[str, Method] = {
     "ablation": Ablation(),
@@ -30,6 +31,7 @@ METHODS: dict[str, Method] = {
     "ablation_zero": AblationZero(),
     "ablation_resample": AblationResample(),
     "attribution": Attribution(),
+    "attribution, all positions": Attribution(positions="all"),
     "gate_gradient": GateGradient(),
     "integrated_gradients": IntegratedGradients(),
     "head_gating": HeadGating(folds=3, refits=4),
@@ -39,10 +41,10 @@ GATING = "head_gating"
 AUROC = dict.fromkeys([method for method in METHODS if method.startswith("ablation")], 1.0)
 """What a method must reach over all heads; others 0.95."""
 
-_FIRST_ORDER = {"attribution", "gate_gradient"}
+_FIRST_ORDER = {"attribution", "attribution, all positions", "gate_gradient"}
 _ONE_AT_A_TIME = {"ablation", "ablation, all positions", "ablation_zero", *_FIRST_ORDER}
 BLIND: dict[tuple[str, str], set[str]] = {
-    ("induction", "previous"): set(METHODS) - {"ablation, all positions"},
+    ("induction", "previous"): set(METHODS) - {"ablation, all positions", "attribution, all positions"},
     ("hard chain", "moves"): _FIRST_ORDER,
     ("backup", "backup"): set(METHODS) - {GATING},
     ("duplicates", "one"): _ONE_AT_A_TIME,
@@ -199,6 +201,34 @@ def test_a_head_that_acts_before_the_answer_shows_where_it_acts():
     at = planted("induction").roles["previous"]
     assert abs(effects("induction", "ablation")[at]) < 0.001 * effects("induction", "ablation, all positions")[at]
     assert effects("induction", "ablation, all positions")[at] > 3
+
+
+@pytest.mark.parametrize("metric", ["logprob", "logit_diff"])
+def test_attribution_at_all_positions_sees_it_too(metric):
+    """Of all heads it is then among the two that are planted; at the answer it is among those that do nothing."""
+    p, its = planted("induction"), activations("induction")
+    found = {
+        positions: Attribution(positions=positions, metric=metric).rows(p.model, p.prompts, its, seed=0)[..., 0].mean(0)
+        for positions in ("answer", "all")
+    }
+    at = p.roles["previous"]
+    assert auroc(found["all"], p.heads) == 1
+    assert abs(found["answer"][at]) < 0.01 * found["all"][at]
+    exact = Ablation(positions="all", metric=metric).rows(p.model, p.prompts, its, seed=0)[..., 0].mean(0)
+    assert exact[at] > found["all"][at] > 5 * FAINT
+
+
+@pytest.mark.parametrize("case", ["copy", "previous", "induction"])
+def test_the_logit_difference_shows_what_a_head_writes(case):
+    """Its size is what was wired in: the head that answers adds about `GAIN` to the answer's logit alone."""
+    p = planted(case)
+    foils = [replace(prompt, designed=True) for prompt in p.prompts]
+    method = Ablation().resolved(foils)
+    assert method.metric == "logit_diff"
+    effect = method.rows(p.model, foils, activations(case), seed=0)[..., 0].mean(0)
+    head = p.roles[{"copy": "copies", "previous": "previous", "induction": "induction"}[case]]
+    assert auroc(effect, {head}) == 1
+    assert 0.7 * GAIN < effect[head] < 1.1 * GAIN
 
 
 def test_the_backup_head_shows_when_the_first_is_ablated():

@@ -157,7 +157,7 @@ def check_slope(metric: str, method: str) -> None:
         known = ", ".join(name for name in objectives if objectives.get(name).falls)
         raise InputError(
             f"'{metric}' is least at the model as it is, where its slope is 0: {method} by it finds nothing. Give "
-            f'{known}; or another method, e.g. --method "ablation(metric={metric})".'
+            f'one of {known}; or another method, e.g. --method "ablation(metric={metric})".'
         )
 
 

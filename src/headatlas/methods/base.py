@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -64,6 +64,9 @@ class Activations:
         """Return the coordinates of samples that speak of these items, one each: function, group and, if any, task."""
         named = {"function": self.function, "group": self.group, "task": self.task}
         return {name: ("sample", label[rows]) for name, label in named.items() if label is not None}
+
+
+M = TypeVar("M", bound="Method")
 
 
 class Method(ABC):
@@ -133,7 +136,7 @@ class Method(ABC):
         given = asdict(self)  # type: ignore[call-overload]
         return {f.name: given[f.name] for f in fields(self) if given[f.name] != f.default}  # type: ignore[arg-type]
 
-    def resolved(self, prompts: "Sequence[Prompt]") -> Self:
+    def resolved(self: M, prompts: "Sequence[Prompt]") -> M:
         """Return the method with all settled that it leaves to the prompts; called once, before anything is run.
 
         What was settled is then a parameter, and so in the keys of runs and stores.

@@ -12,7 +12,7 @@ It does not know how a metric is computed, nor how a method takes it apart by he
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from headatlas._registry import suggest
 from headatlas.errors import InputError
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 AUTO = "auto"
 DESIGNED = "logit_diff"
 """What "auto" is where foils were designed."""
+
+
+C = TypeVar("C", bound="ByMetric")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class ByMetric(Method):
     def check_metric(self) -> None:
         """Raise `InputError` for a metric that the method can't take apart by head."""
 
-    def resolved(self, prompts: "Sequence[Prompt]") -> Self:
+    def resolved(self: C, prompts: "Sequence[Prompt]") -> C:
         """Return the method with "auto" settled."""
         if self.metric != AUTO:
             return self

@@ -85,7 +85,7 @@ def _checked(key: str, value: Any, default: Any, name: str) -> Any:
     """Return `value` if it is of the kind of the default."""
     if isinstance(value, list):
         value = tuple(value)
-    if default is MISSING or default is None or value is None:
+    if default is MISSING or default is None:
         return value
     kinds = (int, float) if isinstance(default, float) else (type(default),)
     if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):
