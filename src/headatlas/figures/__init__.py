@@ -15,6 +15,7 @@ from headatlas.figures.general_specific import general_specific as general_speci
 from headatlas.figures.heads_importance import heads_importance as heads_importance
 from headatlas.figures.method_agreement import method_agreement as method_agreement
 from headatlas.figures.roles import roles as roles
+from headatlas.figures.task_similarity import task_similarity as task_similarity
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,5 +63,14 @@ figures.register(
 figures.register(
     "method_agreement",
     Drawing(method_agreement, "method_agreement", "atlas", lambda atlas, method: len(atlas.children) > 1),
+)
+figures.register(
+    "task_similarity",
+    Drawing(
+        task_similarity,
+        "task_similarity",
+        "method",
+        lambda atlas, method: method is not None and "task_similarity" in atlas[method],
+    ),
 )
 figures.register("roles", Drawing(roles, "roles"))

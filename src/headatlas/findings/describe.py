@@ -31,6 +31,7 @@ from headatlas.findings.statements import View, function_finding, map_findings
 from headatlas.findings.tasks import AskedTask, asked_tasks, tasks_table, tasks_text
 from headatlas.findings.trust import Unknown as Unknown
 from headatlas.findings.trust import at_chance, flagged, reach_findings, unknowns
+from headatlas.findings.validity import validity_findings
 from headatlas.findings.wording import escape, percent, plain, points, round_number
 from headatlas.questions.functions import function_title
 
@@ -180,6 +181,7 @@ def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -
         findings=(
             *map_findings(view, each),
             *parts_findings(view),
+            *validity_findings(view),
             *agreement_findings(view),
             *each,
             *reach_findings(view),
@@ -216,6 +218,7 @@ def _section_markdown(section: MethodFindings) -> list[str]:
         lines += [f"Intervals: {escape(section.notes['interval'])}.", ""]
     lines += _functions_table([f for f in section.findings if f.topic == "function"], section)
     for topic, heading in (
+        ("validity", "Is a function one thing?"),
         ("maps", "Over the functions"),
         ("function", "Function by function"),
         ("reach", "How far these numbers carry"),

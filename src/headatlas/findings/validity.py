@@ -1,0 +1,140 @@
+"""Whether a function is one thing: what its tasks' maps have in common, in plain words (`stats.validity`)."""
+
+from typing import Any
+
+import numpy as np
+
+from headatlas.findings.statements import ALPHA, Finding, View
+from headatlas.findings.wording import interval, names, percent
+from headatlas.questions.functions import function_title
+
+FACTORS = {"function": "function", "form": "form", "kind": "kind of answer", "lure": "presence of the foil in the text"}
+
+
+def validity_findings(view: View) -> list[Finding]:
+    """Return what the tasks say of the functions; nothing where they can't."""
+    if "within_similarity" not in view.data:
+        return []
+    return [_together(view), *_one_by_one(view), *_factors(view), *_naming(view), *_clusters(view)]
+
+
+def _finding(view: View, id: str, text: str, numbers: dict[str, Any]) -> Finding:
+    return Finding(f"validity.{id}", view.maps.method, "validity", text, numbers)
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _together(view: View) -> Finding:
+    """Say how alike tasks of one function are, beside tasks of different ones."""
+    ends = {f"{name}_similarity{kind}{end}": None for name in ("within", "between") for kind in ("", "_corrected")
+            for end in ("", "_low", "_high")}  # fmt: skip
+    n: dict[str, Any] = {name: view.number(name) for name in (*ends, "within_p")}
+    told = []
+    for name, what in (("within", "two tasks of one function"), ("between", "two tasks of different functions")):
+        value, low, high = (n[f"{name}_similarity{end}"] for end in ("", "_low", "_high"))
+        corrected = n[f"{name}_similarity_corrected"]
+        clean = "" if corrected is None else f", {_two(corrected)} without noise"
+        told.append(f"of {what} {_two(value)}{interval(low, high, _two)}{clean}")
+    more = n["within_p"] is not None and n["within_p"] < ALPHA and n["within_similarity"] > n["between_similarity"]
+    verdict = (
+        "Functions say something about heads: tasks of one function share more than tasks of different ones."
+        if more
+        else "Functions are not shown to say anything about heads: tasks of one function share no more than tasks of "
+        "different ones."
+    )
+    text = f"{verdict} Similarity of the maps {'; '.join(told)} ({_p(n['within_p'])}, tasks shuffled over functions)."
+    return _finding(view, "within", text, n)
+
+
+def _one_by_one(view: View) -> list[Finding]:
+    """Say which functions hang together, and which don't."""
+    functions = view.maps.functions
+    rows = {
+        f: {name: view.number(f"function_{name}", f) for name in ("within", "within_corrected", "between", "within_p")}
+        for f in functions
+    }
+    known = {f: row for f, row in rows.items() if row["within"] is not None and row["within_p"] is not None}
+    if not known:
+        return []
+
+    def listed(some: list[str]) -> str:
+        return names(
+            [
+                f"{function_title(f)} ({known[f]['within']:.2f} against {known[f]['between']:.2f}, {_p(known[f]['within_p'])})"
+                for f in sorted(some, key=lambda f: -(known[f]["within"] or 0))
+            ]
+        )
+
+    one = [f for f, row in known.items() if (row["within_p"] or 0) < ALPHA and row["within"] > (row["between"] or 0)]
+    rest = [f for f in known if f not in one]
+    text = f"One thing on this model, by their tasks' maps (with each other, against with others'): {listed(one) or 'none'}."
+    if rest:
+        text += f" Not shown to be one thing: {listed(rest)}."
+    return [_finding(view, "functions", text, {"functions": rows, "one": one, "not_shown": rest})]
+
+
+def _factors(view: View) -> list[Finding]:
+    """Say what the design, and not the function, makes alike."""
+    if "factor_effect" not in view.data:
+        return []
+    part = view.data[["factor_effect", "factor_p"]]
+    rows = {
+        str(f): {"effect": float(part["factor_effect"].values[i]), "p": float(part["factor_p"].values[i])}
+        for i, f in enumerate(part["factor"].values)
+    }
+    told = [
+        f"{FACTORS.get(f, f)} {row['effect']:+.2f} ({_p(row['p'])})"
+        for f, row in rows.items()
+        if np.isfinite(row["effect"])
+    ]
+    if not told:
+        return []
+    text = f"What makes two tasks' maps alike, the others held fixed: same {', same '.join(told)}."
+    own = rows.get("function")
+    others = [f for f, row in rows.items() if f != "function" and row["p"] < ALPHA and row["effect"] > 0]
+    if own and np.isfinite(own["effect"]):
+        kept = own["p"] < ALPHA and own["effect"] > 0
+        text += (
+            " The function's part stays when the design is taken out."
+            if kept
+            else (" Nothing of the function is left when the design is taken out.")
+        )
+    return [_finding(view, "design", text, {"factors": rows, "also": others})]
+
+
+def _naming(view: View) -> list[Finding]:
+    """Say how often a left-out task's map names its function."""
+    n = {
+        name: view.number(name)
+        for name in (*(f"naming_accuracy{end}" for end in ("", "_low", "_high")), "naming_chance")
+    }
+    n["naming_p"] = view.number("naming_p")
+    value, chance = n["naming_accuracy"], n["naming_chance"]
+    if value is None or chance is None:
+        return []
+    named = [str(t) for t in view.data["task_named"].values]
+    counted = sum(1 for t in named if t)
+    text = (
+        f"A left-out task's map names its function in {round(value * counted)} of {counted} cases"
+        f"{interval(n['naming_accuracy_low'], n['naming_accuracy_high'], percent)}; chance is {percent(chance)} "
+        f"({_p(n['naming_p'])})."
+    )
+    return [_finding(view, "naming", text, {**n, "tasks": counted})]
+
+
+def _clusters(view: View) -> list[Finding]:
+    """Say how far clusters of maps are the functions."""
+    rand, p = view.number("cluster_rand"), view.number("cluster_p")
+    if rand is None:
+        return []
+    text = (
+        f"Clustered by their maps alone into as many clusters as there are functions, the tasks fall into the functions "
+        f"with an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)})."
+    )
+    return [_finding(view, "clusters", text, {"rand": rand, "p": p})]
