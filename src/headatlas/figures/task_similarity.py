@@ -84,17 +84,13 @@ def task_similarity(atlas: xr.DataTree | xr.Dataset, *, method: str | None = Non
 
 def _caption(part: xr.Dataset, method: str) -> list[str]:
     """Return what the figure says of itself."""
-    value = {
-        str(name): float(part[name]) for name in part.data_vars if part[name].ndim == 0 and part[name].dtype.kind == "f"
-    }
+    wanted = ("within_similarity", "between_similarity", "within_p", "cluster_rand", "cluster_p")
+    value = {name: float(part[name]) for name in wanted if name in part}
     lines = [f"Model: {model_name(part)}; method: {literal(method)}; diagonal: a task's split-half reliability."]
     if "within_similarity" in value:
-        lines.append(
-            f"Two tasks of one function: {value['within_similarity']:.2f}; of different functions: "
-            f"{value['between_similarity']:.2f} (p = {value['within_p']:.2g})."
-        )
+        within, between, p = (value[name] for name in wanted[:3])
+        lines.append(f"Two tasks of one function: {within:.2f}; of different functions: {between:.2f} (p = {p:.2g}).")
     if "cluster_rand" in value:
-        lines.append(
-            f"Clusters against functions: adjusted Rand index {value['cluster_rand']:.2f} (p = {value['cluster_p']:.2g})."
-        )
+        rand, p = value["cluster_rand"], value["cluster_p"]
+        lines.append(f"Clusters against functions: adjusted Rand index {rand:.2f} (p = {p:.2g}).")
     return lines

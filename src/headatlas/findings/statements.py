@@ -70,7 +70,7 @@ class Finding:
 
     id: str
     method: str
-    topic: Literal["maps", "function", "reach"]
+    topic: Literal["validity", "maps", "function", "reach"]
     statement: str
     numbers: Mapping[str, Any]
     function: str | None = None

@@ -59,21 +59,25 @@ def _one_by_one(view: View) -> list[Finding]:
         f: {name: view.number(f"function_{name}", f) for name in ("within", "within_corrected", "between", "within_p")}
         for f in functions
     }
-    known = {f: row for f, row in rows.items() if row["within"] is not None and row["within_p"] is not None}
+    known: dict[str, tuple[float, float, float]] = {}
+    for f, row in rows.items():
+        within, between, p = row["within"], row["between"], row["within_p"]
+        if within is not None and between is not None and p is not None:
+            known[f] = within, between, p
     if not known:
         return []
 
     def listed(some: list[str]) -> str:
-        return names(
-            [
-                f"{function_title(f)} ({known[f]['within']:.2f} against {known[f]['between']:.2f}, {_p(known[f]['within_p'])})"
-                for f in sorted(some, key=lambda f: -(known[f]["within"] or 0))
-            ]
-        )
+        told = []
+        for f in sorted(some, key=lambda f: -known[f][0]):
+            within, between, p = known[f]
+            told.append(f"{function_title(f)} ({within:.2f} against {between:.2f}, {_p(p)})")
+        return names(told)
 
-    one = [f for f, row in known.items() if (row["within_p"] or 0) < ALPHA and row["within"] > (row["between"] or 0)]
+    one = [f for f, (within, between, p) in known.items() if p < ALPHA and within > between]
     rest = [f for f in known if f not in one]
-    text = f"One thing on this model, by their tasks' maps (with each other, against with others'): {listed(one) or 'none'}."
+    text = "One thing on this model, by their tasks' maps (similarity with each other, against with those of others): "
+    text += f"{listed(one) or 'none'}."
     if rest:
         text += f" Not shown to be one thing: {listed(rest)}."
     return [_finding(view, "functions", text, {"functions": rows, "one": one, "not_shown": rest})]
@@ -134,7 +138,7 @@ def _clusters(view: View) -> list[Finding]:
     if rand is None:
         return []
     text = (
-        f"Clustered by their maps alone into as many clusters as there are functions, the tasks fall into the functions "
-        f"with an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)})."
+        "Clustered by their maps alone, into as many clusters as there are functions, the tasks agree with the "
+        f"functions by an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)})."
     )
     return [_finding(view, "clusters", text, {"rand": rand, "p": p})]
