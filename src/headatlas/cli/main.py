@@ -38,6 +38,8 @@ from headatlas.cli.terminal import (
     reading_of,
     say,
     say_slower,
+    some_items,
+    told_questions,
     which_model,
 )
 from headatlas.errors import HeadatlasError, InputError
@@ -115,7 +117,8 @@ def map_(
     check_methods(method)
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
     loaded = read_questions(questions, reading_of(column, split, limit, items))
-    say(f"Questions: {loaded.name}, {len(loaded.questions)} questions, {loaded.n_steps} steps")
+    loaded = some_items(loaded, items)
+    say(told_questions(loaded, whole=items is not None))
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")
     head_model = load(named, dtype, device, revision, trust_remote_code)

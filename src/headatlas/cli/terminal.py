@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from headatlas.models.head_model import HeadModel
     from headatlas.questions.reading import Reading
+    from headatlas.questions.schema import QuestionSet
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 DEFAULT_MODEL = "smollm2-135m"
@@ -92,6 +93,31 @@ def reading_of(column: list[str] | None, split: str | None, limit: int | None, i
             raise InputError(f"--column {ours.strip()} is given twice.")
         columns[ours.strip()] = theirs
     return Reading(columns, split, limit, items)
+
+
+ITEMS = 16
+"""Items a task that ``map`` takes unless told otherwise: tasks are what a function's map is generalised over, so that a
+few items of many tasks say more than many of a few, and time is short.
+"""
+
+
+def some_items(questions: "QuestionSet", items: int | None) -> "QuestionSet":
+    """Return the first `ITEMS` items of every task, where `items` says nothing and tasks have more."""
+    if items is not None or max(questions.items_of_tasks.values(), default=0) <= ITEMS:
+        return questions
+    return questions.first_items(ITEMS)
+
+
+def told_questions(questions: "QuestionSet", *, whole: bool) -> str:
+    """Return a line on what is asked."""
+    if not questions.tasks:
+        return f"Questions: {questions.name}, {len(questions.questions)} questions, {questions.n_steps} steps"
+    most = max(questions.items_of_tasks.values())
+    more = "" if whole or most < ITEMS else " (--items N for more)"
+    return (
+        f"Questions: {questions.name}, {len(questions.tasks)} tasks of {len(questions.functions)} functions, "
+        f"{most} items each{more}"
+    )
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from headatlas._registry import suggest
 from headatlas.errors import QuestionError
 from headatlas.questions.readers.memory import memory_name, read_memory
 from headatlas.questions.reading import EVERYTHING, Found, LeftOut, Reader, Reading, Refused, readers, sources
-from headatlas.questions.schema import Question, QuestionSet
+from headatlas.questions.schema import Question, QuestionSet, wanted
 
 if TYPE_CHECKING:
     from headatlas.questions.readers.memory import InMemory
@@ -31,7 +31,7 @@ def stream(source: "str | Path | InMemory", reading: Reading = EVERYTHING) -> It
             if found.split != reading.split:
                 continue
         if isinstance(found, Question) and not found.demonstration:
-            if reading.items is not None and not _wanted(found, of_task, reading.items):
+            if reading.items is not None and not wanted(found, of_task, reading.items):
                 continue
             kept += 1
         yield found
@@ -41,15 +41,6 @@ def stream(source: "str | Path | InMemory", reading: Reading = EVERYTHING) -> It
         raise QuestionError(
             f"'{told}' has no question of split '{reading.split}'. Its splits: {', '.join(sorted(splits)) or 'none'}."
         )
-
-
-def _wanted(question: Question, of_task: Counter[str], items: int) -> bool:
-    """Say whether a task of the question has fewer than `items` steps yet, or it names none; count its steps."""
-    tasks = [step.task for step in question.steps if step.task]
-    if tasks and all(of_task[task] >= items for task in tasks):
-        return False
-    of_task.update(tasks)
-    return True
 
 
 def _read(source: "str | Path | InMemory", reading: Reading) -> Iterator[Found]:

@@ -15,7 +15,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -177,6 +177,16 @@ class QuestionSet:
         sample = f"{first.question}\nQ: {step.subquestion}\nA: {step.answer} ({function_title(step.function)})"
         return panel(title, {**counts, **left_out}, [f"For example, '{first.id}':\n{sample}"])
 
+    def first_items(self, n: int) -> "QuestionSet":
+        """Return the set with the first `n` items of every task, and what names no task."""
+        of_task: Counter[str] = Counter()
+        return replace(self, questions=tuple(q for q in self.questions if wanted(q, of_task, n)))
+
+    @property
+    def items_of_tasks(self) -> Counter[str]:
+        """Task -> how many items it has."""
+        return Counter(s.task for q in self.questions for s in q.steps if s.task)
+
     @property
     def functions(self) -> tuple[str, ...]:
         """The functions that occur, in the figure's order."""
@@ -204,6 +214,15 @@ class QuestionSet:
     def tasks(self) -> dict[str, str]:
         """Task -> its function, in the order in which they come."""
         return {s.task: s.function for q in self.questions for s in q.steps if s.task}
+
+
+def wanted(question: Question, of_task: Counter[str], items: int) -> bool:
+    """Say whether a task of the question has fewer than `items` steps so far, or it names none; count its steps."""
+    tasks = [step.task for step in question.steps if step.task]
+    if tasks and all(of_task[task] >= items for task in tasks):
+        return False
+    of_task.update(tasks)
+    return True
 
 
 class Digest:
