@@ -26,6 +26,7 @@ from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import about_control
 from headatlas.errors import InputError
 from headatlas.findings.sharing import agreement_findings, parts_findings
+from headatlas.findings.short import in_short
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
 from headatlas.findings.tasks import AskedTask, asked_tasks, tasks_table, tasks_text
@@ -61,7 +62,8 @@ class MethodFindings:
 class Findings:
     """All findings of an atlas, one section a method. Iterating gives every `Finding`.
 
-    `unable` are the functions that the model does not do; `tasks` what it was asked, where tasks have designed foils.
+    `unable` are the functions that the model does not do; `tasks` what it was asked, where tasks have designed foils;
+    `short` a few sentences that say it all to a newcomer.
     """
 
     model: str
@@ -69,6 +71,7 @@ class Findings:
     unable: tuple[str, ...] = ()
     tasks: tuple[AskedTask, ...] = ()
     tasks_statement: str = ""
+    short: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         known = sum(len(section.findings) for section in self.sections)
@@ -111,7 +114,9 @@ class Findings:
             }
             for s in self.sections
         ]
-        content = plain({"schema": 2, "model": self.model, "unable": self.unable, "methods": sections})
+        content = plain(
+            {"schema": 2, "model": self.model, "unable": self.unable, "short": self.short, "methods": sections}
+        )
         if self.tasks:
             content["tasks"] = plain({"statement": self.tasks_statement, "rows": [vars(row) for row in self.tasks]})
         return json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -121,6 +126,8 @@ class Findings:
         lines = [f"# Findings: {escape(self.model)}", ""]
         if self.unable:
             lines += [escape(at_chance(self.unable)), ""]
+        if self.short:
+            lines += ["## In short", "", *(f"{n}. {escape(text)}" for n, text in enumerate(self.short, start=1)), ""]
         for section in self.sections:
             lines += _section_markdown(section)
         if self.tasks:
@@ -159,7 +166,9 @@ def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, thre
     sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))
     named = str(model) if model else "a model not named in the atlas"
     tasks = asked_tasks(atlas)
-    return Findings(named, sections, unable_functions(atlas), tasks, tasks_text(tasks, atlas) if tasks else "")
+    own = atlas[sections[0].method].attrs
+    short = in_short(sections[0].method, str(own.get(KIND, "")), bool(own.get(ABLATES)), sections[0].findings, tasks)
+    return Findings(named, sections, unable_functions(atlas), tasks, tasks_text(tasks, atlas) if tasks else "", short)
 
 
 def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -> MethodFindings:
