@@ -6,7 +6,9 @@
    together (QAP). Which matrix is permuted matters: exchanging the tasks of the similarity would break its relation to
    the other factors too, and test one factor against a world without the others. Here what a factor has beyond the
    others (its residual on them) is permuted, and its t compared (double semi-partialling: Dekker, Krackhardt & Snijders
-   2007, https://doi.org/10.1007/s11336-007-9016-1), which holds its level also where factors overlap.
+   2007, https://doi.org/10.1007/s11336-007-9016-1), one-sided. By simulation with 40 tasks it holds its 5% where the
+   other factor is strong and crossed with it; where four in five of a function's tasks share a form, and forms, not
+   functions, make maps alike, it calls functions in 6 to 9% (`factor_overlap` says how far factors are crossed).
 3. Factors that are the same, or different, for all pairs are left out. Of one that the others determine nothing can be
    said: its coefficient and p are NaN, its overlap 1.
 """
@@ -26,7 +28,15 @@ DETERMINED = 1 - 1e-9
 
 @dataclass(frozen=True)
 class Factor:
-    """What one factor explains of a matrix: its coefficient, two-sided p, and how far the other factors give it."""
+    """What one factor explains of a matrix.
+
+    Attributes
+    ----------
+    effect, p
+        Its coefficient, and the one-sided p of that (sharing it makes alike).
+    overlap
+        How far the other factors determine it: 1 is wholly.
+    """
 
     effect: float
     p: float
@@ -68,8 +78,7 @@ def regression(
             drawn[name].append(rule.t(np.take(rule.residual, moved)))
     result = {name: Factor(float("nan"), float("nan"), rule.overlap) for name, rule in rules.items()}
     for name, rule in told.items():
-        sizes = np.abs(np.concatenate(drawn[name]))[:, None]
-        p = counted_p(sizes, np.abs(rule.t(rule.residual[None])))
+        p = counted_p(np.concatenate(drawn[name])[:, None], rule.t(rule.residual[None]))
         result[name] = Factor(rule.effect, float(p[0]), rule.overlap)
     return result
 

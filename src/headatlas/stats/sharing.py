@@ -36,9 +36,9 @@ from jaxtyping import Float
 
 from headatlas.stats.correlation import covariance, mean_known, stepped_up
 from headatlas.stats.nulls import adjusted, exchange_p, sign_flip_p
-from headatlas.stats.resampling import LEVEL, halves
+from headatlas.stats.resampling import halves
 from headatlas.stats.table import BY_TASK, Table, task_of
-from headatlas.stats.tasks import FEWEST, Tasks, leave_one_out_error, tasks_of
+from headatlas.stats.tasks import FEWEST, Tasks, block_means, reach, tasks_of
 
 BLOCKS = 20
 TARGET = 0.9
@@ -105,43 +105,36 @@ def _parts(maps: Float[np.ndarray, "*draw function head"]) -> tuple[np.ndarray, 
 def _three_shares(table: Table, units: np.ndarray, refits: np.ndarray) -> dict[str, tuple[float, float, float]]:
     """Return each share and its interval, where tasks are not told apart."""
     shares = _shares(table, units, refits, np.ones(table.n_units))
-    reach = _jackknife(table, units, refits, len(shares))
+    half_widths = _jackknife(table, units, refits, len(shares))
     names = ("general_share", "specific_share", "noise_share")
-    ends = [np.clip((v, v - r, v + r), 0, 1) for v, r in zip(shares, reach, strict=True)]
+    ends = [np.clip((v, v - r, v + r), 0, 1) for v, r in zip(shares, half_widths, strict=True)]
     return {name: (float(a), float(b), float(c)) for name, (a, b, c) in zip(names, ends, strict=True)}
 
 
 def _four_shares(tasks: Tasks, draw: np.random.Generator) -> dict[str, tuple[float, float, float]]:
     """Return each share and its interval, where functions have tasks."""
-    from scipy.stats import t
-
     common = tasks.common(draw, lambda maps: maps - maps.mean(-1, keepdims=True))
     variance, function = tasks.maps().var(axis=-1), tasks.function
-    whole = _of_tasks(common, variance, function)
-    without = ~np.eye(len(function), dtype=bool)
-    left = np.array([_of_tasks(common[keep][:, keep], variance[keep], function[keep]) for keep in without])
-    error = leave_one_out_error(left, function)
-    reach = t.ppf(0.5 + LEVEL / 2, len(function) - function.max() - 1) * error
+
+    def shares(keep: np.ndarray) -> np.ndarray:
+        return _of_tasks(common[np.ix_(keep, keep)], variance[keep], function[keep])
+
+    whole, half_width = shares(np.ones(len(function), bool)), reach(shares, function)
     names = ("general_share", "function_share", "task_share", "noise_share")
-    return {name: (v, v - r, v + r) for name, v, r in zip(names, whole, reach, strict=True)}
+    return {name: (float(v), float(v - r), float(v + r)) for name, v, r in zip(names, whole, half_width, strict=True)}
 
 
 def _of_tasks(
     common: Float[np.ndarray, "task task"], variance: Float[np.ndarray, " task"], function: np.ndarray
 ) -> Float[np.ndarray, " share"]:
     """Return the four shares; NaN where nothing varies, or no task has items enough to halve."""
+    blocks, within = block_means(common, function)
     member = (function == np.unique(function)[:, None]).astype(np.float64)
-    n = member.sum(1)
-    known = np.where(np.isnan(common), 0, common)
-    blocks = member @ known @ member.T / np.maximum(member @ ~np.isnan(common) @ member.T, 1)
-    off = ~np.eye(len(function), dtype=bool)
-    pairs = (member @ (known * off) * member).sum(1), (member @ (~np.isnan(common) & off) * member).sum(1)
-    within = (pairs[0] / np.where(pairs[1] > 0, pairs[1], np.nan))[n > 1]
     own = mean_known(np.where(member > 0, common.diagonal(), np.nan).T)
-    observed = float((member @ variance / n).mean())
-    if not observed > 0 or not len(within):
+    observed = float((member @ variance / member.sum(1)).mean())
+    if not observed > 0:
         return np.full(4, np.nan)
-    general = blocks[~np.eye(len(n), dtype=bool)].mean()
+    general = blocks[~np.eye(len(blocks), dtype=bool)].mean()
     levels = np.array([general, within.mean(), own.mean(), observed]) / observed
     return np.diff(levels, prepend=0.0)
 

@@ -4,17 +4,20 @@
    *similarity* of two tasks is the product, a correlation. By simulation, ranks name left-out tasks best where effects
    are in all heads, but mostly order noise where they are in few; plain values follow the few largest heads. Square
    roots are best or near it in both, and so they were on the first battery of tasks.
-2. A task's *reliability* is the similarity of maps of random halves of its items, stepped up (Spearman-Brown). A
-   similarity over the square root of two tasks' reliabilities is *corrected*: what it would be without noise. Means
-   are corrected by the mean of those roots, so that no single unreliable task runs away with them; a task whose
-   reliability is below `LEAST_RELIABLE` has no corrected similarities.
-3. Means over pairs of tasks within and between functions, their difference tested by shuffling tasks over functions
-   (sizes kept); so is every function's mean within less its mean with the others. Intervals: jackknife over tasks.
+2. A task's *reliability* is the similarity of maps of random halves of its items, stepped up (Spearman-Brown). Two
+   tasks' similarity is *corrected* for noise by dividing that of their halves by the root of the product of what halves
+   of each have in common: both are of maps that are equally noisy, and the noise is independent. Means are corrected by
+   the mean of those roots, so that no unreliable task runs away with them; a task whose reliability is below
+   `LEAST_RELIABLE` has no corrected similarities. (Noise rounds the square root off near 0: corrected similarities lie
+   between those of square roots and of plain values, within 0.03 of the first by simulation.)
+3. Means over pairs of tasks within functions (every function weighing the same) and between (every two functions); the
+   mean difference of a function's within and its tasks' with all others is tested by shuffling tasks over functions
+   (sizes kept), for all functions and each. Intervals: jackknife over tasks (`tasks.reach`).
 4. The same with form, kind of answer and so on held fixed: regression of matrices (`matrices`).
 5. Left-out tasks named by their map (`naming`). The interval of the accuracy is the exact one of as many independent
    answers as there are tasks.
-6. Tasks are clustered by corrected similarity (Ward) into as many clusters as there are functions; the adjusted Rand
-   index says how far clusters are functions (1 all, 0 chance), tested by shuffling.
+6. Tasks are clustered by similarity, corrected where it can be (Ward), into as many clusters as there are functions;
+   the adjusted Rand index says how far clusters are functions (1 all, 0 chance), tested by shuffling.
 
 p-values are counted, never below 1 / 10,000: none of them has thousands of heads to survive.
 
@@ -35,8 +38,8 @@ from headatlas.stats.correlation import stepped_up
 from headatlas.stats.matrices import permutations, regression
 from headatlas.stats.naming import named
 from headatlas.stats.nulls import counted_p
-from headatlas.stats.resampling import CHUNK, LEVEL, exact_interval
-from headatlas.stats.tasks import FEWEST, Tasks, leave_one_out_error, tasks_of
+from headatlas.stats.resampling import CHUNK, exact_interval
+from headatlas.stats.tasks import FEWEST, Tasks, block_means, reach, tasks_of
 
 LEAST_RELIABLE = 0.1
 """Reliability below which a similarity is not divided by it."""
@@ -79,14 +82,15 @@ def validity(
     if tasks is None or (tasks.counts(len(functions)) >= FEWEST).sum() < 2:
         return xr.Dataset()
     draw = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(3)]
-    similarity, reliability = _similarity(tasks, draw[0])
+    similarity, half, reliability = _similarity(tasks, draw[0])
     order = permutations(draw[1], len(tasks.names))
-    corrected = _corrected(similarity, reliability)
+    corrected = _corrected(half, reliability)
     parts = [
-        _within(similarity, reliability, tasks.function, len(functions), order),
+        _means(similarity, half, tasks.function),
+        _by_function(similarity, half, tasks.function, len(functions), order),
         _factors(similarity, tasks, labels or {}, order),
         _named_tasks(similarity, tasks, functions, draw[2]),
-        _clusters(corrected, tasks.function, order),
+        _clusters(np.where(np.isnan(corrected), similarity, corrected), tasks.function, order),
     ]
     result = xr.Dataset(
         {
@@ -118,8 +122,8 @@ def scaled(maps: Float[np.ndarray, "*map head"]) -> Float[np.ndarray, "*map head
 
 def _similarity(
     tasks: Tasks, draw: np.random.Generator
-) -> tuple[Float[np.ndarray, "task task"], Float[np.ndarray, " task"]]:
-    """Return the similarities, 1 on the diagonal, and the reliabilities.
+) -> tuple[Float[np.ndarray, "task task"], Float[np.ndarray, "task task"], Float[np.ndarray, " task"]]:
+    """Return the similarities, 1 on the diagonal; those of halves' maps, also of a task with itself; and reliabilities.
 
     Where tasks share main questions (or refits) they share their noise: there, what halves without a question in
     common have in common is stepped up as reliabilities are.
@@ -136,97 +140,88 @@ def _similarity(
         similarity = np.nan_to_num(half) * np.outer(longer, longer)
     similarity = np.clip((similarity + similarity.T) / 2, -1, 1)
     np.fill_diagonal(similarity, 1)
-    return similarity, reliability
+    return similarity, half, reliability
 
 
-def _roots(reliability: Float[np.ndarray, " task"], least: float) -> Float[np.ndarray, "task task"]:
-    """Return what similarities are divided by; NaN for tasks less reliable than `least`."""
-    known = np.where(reliability >= least, reliability, np.nan)
-    return np.sqrt(np.outer(known, known))
+def _roots(half: Float[np.ndarray, "task task"]) -> Float[np.ndarray, "task task"]:
+    """Return what halves' similarities are divided by: 0 where nothing of a task reproduces."""
+    own = np.sqrt(np.maximum(np.nan_to_num(half.diagonal()), 0))
+    return np.outer(own, own)
 
 
-def _corrected(similarity: np.ndarray, reliability: np.ndarray) -> Float[np.ndarray, "task task"]:
+def _corrected(half: np.ndarray, reliability: np.ndarray) -> Float[np.ndarray, "task task"]:
     """Return the matrix without noise: NaN for tasks that are not reliable, 1 on the diagonal of the others."""
-    corrected = np.clip(similarity / _roots(reliability, LEAST_RELIABLE), -1, 1)
-    np.fill_diagonal(corrected, np.where(np.isnan(corrected.diagonal()), np.nan, 1))
-    return corrected
+    known = reliability >= LEAST_RELIABLE
+    known = known[:, None] & known
+    return np.where(known, np.clip(half / np.where(known, _roots(half), 1), -1, 1), np.nan)
 
 
 # -- within and between functions ---------------------------------------------------------------------------------
 
 
-def _within(
-    similarity: np.ndarray, reliability: np.ndarray, function: np.ndarray, functions: int, order: np.ndarray
-) -> xr.Dataset:
-    """Return the means over pairs of tasks, over all functions and function by function, with intervals and tests."""
-    from scipy.stats import t
-
-    roots = np.nan_to_num(_roots(np.maximum(np.nan_to_num(reliability), 0), 0.0))
+def _means(similarity: np.ndarray, half: np.ndarray, function: np.ndarray) -> xr.Dataset:
+    """Return the means over functions and over pairs of functions, as they are and corrected, with intervals."""
+    roots = _roots(half)
 
     def means(keep: np.ndarray) -> np.ndarray:
-        pair = ~np.eye(keep.sum(), dtype=bool)
-        same = (function[keep][:, None] == function[keep]) & pair
         found = []
-        for pairs in (same, pair & ~same):
-            values, root = similarity[keep][:, keep][pairs], roots[keep][:, keep][pairs]
-            corrected = values.mean() / root.mean() if root.mean() >= LEAST_RELIABLE else np.nan
-            found += [values.mean(), corrected]
-        return np.array(found)
+        for matrix in (similarity, half, roots):
+            blocks, within = block_means(matrix[np.ix_(keep, keep)], function[keep])
+            found.append((np.nanmean(within), blocks[~np.eye(len(blocks), dtype=bool)].mean()))
+        plain, halves_, root = np.array(found)
+        return np.concatenate([plain, halves_ / np.where(root >= LEAST_RELIABLE, root, np.nan)])
 
-    n = len(function)
-    whole = means(np.ones(n, bool))
-    left = np.array([means(keep) for keep in ~np.eye(n, dtype=bool)])
-    reach = t.ppf(0.5 + LEVEL / 2, n - len(np.unique(function))) * leave_one_out_error(left, function)
-    names = ("within_similarity", "within_similarity_corrected", "between_similarity", "between_similarity_corrected")
+    whole, half_width = means(np.ones(len(function), bool)), reach(means, function)
+    names = ("within_similarity", "between_similarity", "within_similarity_corrected", "between_similarity_corrected")
     result = xr.Dataset()
-    for name, value, half_width in zip(names, whole, reach, strict=True):
-        for end, at in (("", value), ("_low", value - half_width), ("_high", value + half_width)):
+    for name, value, r in zip(names, whole, half_width, strict=True):
+        for end, at in (("", value), ("_low", value - r), ("_high", value + r)):
             result[name + end] = ((), float(at))
-    return result.merge(_by_function(similarity, roots, function, functions, order))
+    return result
 
 
 def _by_function(
-    similarity: np.ndarray, roots: np.ndarray, function: np.ndarray, functions: int, order: np.ndarray
+    similarity: np.ndarray, half: np.ndarray, function: np.ndarray, functions: int, order: np.ndarray
 ) -> xr.Dataset:
     """Return every function's mean within and with the others, and what shuffled tasks say of their difference."""
-    kinds = np.arange(functions)
-    count = np.bincount(function, minlength=functions)
+    kinds, count = np.unique(function, return_counts=True)
+    n, tested = len(function), count >= FEWEST
     off = similarity - np.diag(similarity.diagonal())
+    pairs, others = np.maximum(count * (count - 1), 1), count * (n - count)
 
-    def sums(matrix: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def contrasts(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         member = (function[chosen][..., None] == kinds).astype(np.float64)
-        return (member * np.matmul(matrix, member)).sum(1), (member * matrix.sum(1)[:, None]).sum(1)
+        within = (member * np.matmul(off, member)).sum(1)
+        between = (member * off.sum(1)[:, None]).sum(1) - within
+        return within / pairs, between / others
 
-    pairs = np.where(count >= FEWEST, count * (count - 1), np.nan)
-    others = np.where(count > 0, count * (len(function) - count), np.nan).astype(np.float64)
-    total, n_within = off.sum(), np.nansum(pairs)
-    n_between = len(function) * (len(function) - 1) - n_within
+    drawn = [contrasts(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK)]
+    within, between = contrasts(np.arange(n)[None])
 
-    def contrasts(chosen: np.ndarray) -> np.ndarray:
-        inside, everywhere = sums(off, chosen)
-        by_function = inside / pairs - (everywhere - inside) / others
-        within = inside.sum(1)
-        return np.concatenate([by_function, (within / n_within - (total - within) / n_between)[:, None]], axis=1)
+    def differences(within: np.ndarray, between: np.ndarray) -> np.ndarray:
+        each = (within - between)[:, tested]
+        return np.concatenate([each, each.mean(1, keepdims=True)], axis=1)
 
-    drawn = np.concatenate([contrasts(order[start : start + CHUNK]) for start in range(0, len(order), CHUNK)])
-    actual = np.arange(len(function))[None]
-    tested = np.append(count >= FEWEST, True)
-    p = np.full(len(tested), np.nan)
-    p[tested] = counted_p(drawn[:, tested], contrasts(actual)[0, tested])
-    inside, everywhere = (s[0] for s in sums(off, actual))
-    root = sums(roots - np.diag(roots.diagonal()), actual)[0][0] / pairs
-    return xr.Dataset(
-        {
-            "within_p": ((), float(p[-1])),
-            "function_within": ("function", inside / pairs),
-            "function_within_corrected": (
-                "function",
-                inside / pairs / np.where(root >= LEAST_RELIABLE, root, np.nan),
-            ),
-            "function_between": ("function", (everywhere - inside) / others),
-            "function_within_p": ("function", p[:-1]),
-        }
-    )
+    p = counted_p(np.concatenate([differences(*one) for one in drawn]), differences(within, between)[0])
+    halves_, root = (block_means(matrix, function)[1] for matrix in (half, _roots(half)))
+    result = xr.Dataset({"within_p": ((), float(p[-1]))})
+    for name, values, where in (
+        ("function_within", within[0], tested),
+        ("function_within_corrected", halves_ / np.where(root >= LEAST_RELIABLE, root, np.nan), tested),
+        ("function_between", between[0], count > 0),
+        ("function_within_p", _placed(p[:-1], tested), tested),
+    ):
+        whole = np.full(functions, np.nan)
+        whole[kinds[where]] = values[where]
+        result[name] = ("function", whole)
+    return result
+
+
+def _placed(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return the values at their places, NaN elsewhere."""
+    result = np.full(len(where), np.nan)
+    result[where] = values
+    return result
 
 
 # -- what else tasks share ----------------------------------------------------------------------------------------
@@ -289,22 +284,25 @@ def _named_tasks(
     )
 
 
-def _clusters(corrected: np.ndarray, function: np.ndarray, order: np.ndarray) -> xr.Dataset:
+def _clusters(likeness: np.ndarray, function: np.ndarray, order: np.ndarray) -> xr.Dataset:
     """Return the clusters, the leaves' order, and how far clusters are functions.
 
-    Of correlations, sqrt(2 (1 - r)) is the distance of maps of length 1, which is what Ward's rule is about. A task
-    that is not reliable is taken as unlike all others.
+    Of correlations, sqrt(2 (1 - r)) is the distance of maps of length 1, which is what Ward's rule is about. Tasks come
+    to it in an order that is drawn: equal distances are joined in the order they come in, and tasks are sorted by
+    function.
     """
     from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
     from scipy.spatial.distance import squareform
 
-    distance = np.sqrt(2 * (1 - np.nan_to_num(corrected)))
+    shuffled = order[0]
+    back = np.argsort(shuffled)
+    distance = np.sqrt(2 * (1 - likeness[np.ix_(shuffled, shuffled)]))
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "ward", optimal_ordering=True)
     _, place = np.unique(function, return_inverse=True)
-    cluster = fcluster(tree, place.max() + 1, "maxclust") - 1
+    cluster = fcluster(tree, place.max() + 1, "maxclust")[back] - 1
     leaf = np.empty(len(place), np.int64)
-    leaf[leaves_list(tree)] = np.arange(len(place))
+    leaf[shuffled[leaves_list(tree)]] = np.arange(len(place))
     rand = np.concatenate(
         [_rand(cluster, place[order[start : start + CHUNK]]) for start in range(0, len(order), CHUNK)]
     )

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from headatlas.stats.resampling import HALVINGS, halves
+from headatlas.stats.resampling import HALVINGS, LEVEL, halves
 from headatlas.stats.table import Table, task_of
 
 FEWEST = 2
@@ -104,15 +104,52 @@ def tasks_of(samples: xr.Dataset, functions: Sequence[str]) -> Tasks | None:
     return Tasks(tuple(names), np.array(place), Table(inside, [str(i) for i in range(len(names))]))
 
 
-def leave_one_out_error(
-    left: Float[np.ndarray, "task number"], function: Int[np.ndarray, " task"]
-) -> Float[np.ndarray, " number"]:
-    """Return standard errors of numbers from what they are without each task in turn.
+def block_means(
+    matrix: Float[np.ndarray, "task task"], function: Int[np.ndarray, " task"]
+) -> tuple[Float[np.ndarray, "function function"], Float[np.ndarray, " function"]]:
+    """Return the mean over the pairs of tasks of two functions, and over those of two tasks of one function.
 
-    Jackknife, tasks within functions. A function of one task says nothing of how tasks scatter, and adds nothing.
+    What is NaN is passed over; a function of one task has no pair (NaN). Functions are those that have tasks.
     """
-    total = np.zeros(left.shape[1])
-    for one in np.unique(function):
-        own = left[function == one]
-        total += (len(own) - 1) / len(own) * ((own - own.mean(0)) ** 2).sum(0)
-    return np.sqrt(total)
+    member = (function == np.unique(function)[:, None]).astype(np.float64)
+    there = ~np.isnan(matrix)
+    known = np.where(there, matrix, 0)
+
+    def mean(total: np.ndarray, count: np.ndarray) -> np.ndarray:
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    off = ~np.eye(len(function), dtype=bool)
+    within = (((member @ (m * off)) * member).sum(1) for m in (known, there))
+    return mean(member @ known @ member.T, member @ there @ member.T), mean(*within)
+
+
+def reach(
+    numbers: Callable[[Bool[np.ndarray, " task"]], Float[np.ndarray, " number"]], function: Int[np.ndarray, " task"]
+) -> Float[np.ndarray, " number"]:
+    """Return how far 95% intervals of numbers reach to either side: jackknife, with Student's quantile.
+
+    Tasks are left out in turn, within functions: the functions are given, their tasks drawn. Where a function has only
+    two tasks, nothing is known of how what they have in common scatters; functions are left out then, which makes
+    intervals wider. With two functions there is none (NaN).
+
+    Parameters
+    ----------
+    numbers
+        What the numbers are of the tasks to keep.
+    function
+        The place of every task's function.
+    """
+    from scipy.stats import t
+
+    kinds, count = np.unique(function, return_counts=True)
+    variance, freedom = np.array(np.nan), len(kinds) - 1
+    if (count > FEWEST).all():
+        left = np.array([numbers(keep) for keep in ~np.eye(len(function), dtype=bool)])
+        parts = [left[function == kind] for kind in kinds]
+        variance = np.sum([(len(p) - 1) / len(p) * ((p - p.mean(0)) ** 2).sum(0) for p in parts], axis=0)
+        freedom = len(function) - len(kinds)
+    elif len(kinds) > 2:
+        left = np.array([numbers(function != kind) for kind in kinds])
+        variance = freedom / len(kinds) * ((left - left.mean(0)) ** 2).sum(0)
+    whole = numbers(np.ones(len(function), bool))
+    return np.broadcast_to(t.ppf(0.5 + LEVEL / 2, freedom) * np.sqrt(variance), whole.shape)
