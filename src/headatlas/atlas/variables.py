@@ -77,6 +77,7 @@ VARIABLES = (
     Variable("function_within_corrected", ("function",), "the same, corrected for noise"),
     Variable("function_between", ("function",), "mean similarity of the function's tasks with those of others"),
     Variable("function_within_p", ("function",), "of the difference of the two, tasks shuffled over functions"),
+    Variable("function_within_q", ("function",), "the same, Benjamini-Hochberg over functions"),
     Variable("factor_effect", ("factor",), "how much more alike two tasks are that share the factor, the others held "
              "fixed"),
     Variable("factor_p", ("factor",), "one-sided, by permuting what the factor has beyond the others"),

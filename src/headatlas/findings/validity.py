@@ -8,6 +8,7 @@ from headatlas.findings.statements import ALPHA, Finding, View
 from headatlas.findings.wording import interval, names, percent
 from headatlas.questions.functions import function_title
 
+BY_FUNCTION = ("within", "within_corrected", "between", "within_p", "within_q")
 FACTORS = {"function": "function", "form": "form", "kind": "kind of answer", "lure": "presence of the foil in the text"}
 
 
@@ -55,26 +56,23 @@ def _together(view: View) -> Finding:
 def _one_by_one(view: View) -> list[Finding]:
     """Say which functions hang together, and which don't."""
     functions = view.maps.functions
-    rows = {
-        f: {name: view.number(f"function_{name}", f) for name in ("within", "within_corrected", "between", "within_p")}
-        for f in functions
-    }
+    rows = {f: {name: view.number(f"function_{name}", f) for name in BY_FUNCTION} for f in functions}
     known: dict[str, tuple[float, float, float]] = {}
     for f, row in rows.items():
-        within, between, p = row["within"], row["between"], row["within_p"]
-        if within is not None and between is not None and p is not None:
-            known[f] = within, between, p
+        within, between, q = row["within"], row["between"], row["within_q"]
+        if within is not None and between is not None and q is not None:
+            known[f] = within, between, q
     if not known:
         return []
 
     def listed(some: list[str]) -> str:
         told = []
         for f in sorted(some, key=lambda f: -known[f][0]):
-            within, between, p = known[f]
-            told.append(f"{function_title(f)} ({within:.2f} against {between:.2f}, {_p(p)})")
+            within, between, q = known[f]
+            told.append(f"{function_title(f)} ({within:.2f} against {between:.2f}, {_p(q).replace('p', 'q')})")
         return names(told)
 
-    one = [f for f, (within, between, p) in known.items() if p < ALPHA and within > between]
+    one = [f for f, (within, between, q) in known.items() if q < ALPHA and within > between]
     rest = [f for f in known if f not in one]
     text = "One thing on this model, by their tasks' maps (similarity with each other, against with those of others): "
     text += f"{listed(one) or 'none'}."

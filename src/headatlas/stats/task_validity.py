@@ -37,7 +37,7 @@ from jaxtyping import Float, Int
 from headatlas.stats.correlation import stepped_up
 from headatlas.stats.matrices import permutations, regression
 from headatlas.stats.naming import named
-from headatlas.stats.nulls import counted_p
+from headatlas.stats.nulls import adjusted, counted_p
 from headatlas.stats.resampling import CHUNK, exact_interval
 from headatlas.stats.tasks import FEWEST, Tasks, block_means, reach, tasks_of
 
@@ -72,7 +72,7 @@ def validity(
         over (task, other_task): task_similarity, task_similarity_corrected; over task: task_function,
         task_reliability, task_named (what its function is named; empty for the one task of a function), task_cluster,
         task_order (its place among the leaves of the tree); over function: function_within,
-        function_within_corrected, function_between, function_within_p (NaN of a function of one task); without
+        function_within_corrected, function_between, function_within_p and _q (NaN of a function of one task); without
         dimension: within_similarity, between_similarity, both also _corrected, each with _low and _high, within_p,
         naming_accuracy with _low and _high, naming_chance, naming_p, cluster_rand, cluster_p; naming_confusion
         (function, other_function), how many tasks of the one were named after the other. Over factor, "function" and
@@ -210,6 +210,7 @@ def _by_function(
         ("function_within_corrected", halves_ / np.where(root >= LEAST_RELIABLE, root, np.nan), tested),
         ("function_between", between[0], count > 0),
         ("function_within_p", _placed(p[:-1], tested), tested),
+        ("function_within_q", _placed(adjusted(p[:-1]), tested), tested),
     ):
         whole = np.full(functions, np.nan)
         whole[kinds[where]] = values[where]
