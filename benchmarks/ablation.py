@@ -4,7 +4,7 @@
 2. Ablation: all heads of the default model, replaced by zero at the answer positions (`models.sweep`): of single CogQA
    steps of about 350 tokens with answers of about 10, of whole CogQA questions (their steps share prefixes), and of the
    built-in set, where eight steps share a passage.
-   First-order attribution of the same steps (`models.gradient`) stands beside it.
+   First-order attribution of the same steps (`models.gradient`), at the answer and at all positions, stands beside it.
 3. Memory: how far a sweep of the single steps raises the process's peak over what the stock passes took.
 
     python benchmarks/ablation.py [--cogqa FILE] [--dtype float32] [--device cuda] [--steps 6]
@@ -22,6 +22,7 @@ import torch
 import headatlas as ha
 from _line import COGQA, line
 from _steps import single_steps
+from headatlas.models.block import Positions
 from headatlas.models.gradient import estimate
 from headatlas.models.head_model import HeadModel
 from headatlas.models.sweep import MAX_TOKENS, sweep
@@ -49,11 +50,11 @@ def ablation(model: HeadModel, packs: Packs, max_tokens: int = MAX_TOKENS) -> fl
     return time.perf_counter() - start
 
 
-def attribution(model: HeadModel, packs: Packs) -> float:
+def attribution(model: HeadModel, packs: Packs, positions: Positions = "answer") -> float:
     nothing = torch.zeros(1, 1, model.n_layers, model.n_heads, model.head_dim)
     start = time.perf_counter()
     for pack in packs:
-        estimate(model, pack, nothing)
+        estimate(model, pack, nothing, positions=positions)
     return time.perf_counter() - start
 
 
@@ -89,6 +90,8 @@ def compare(name: str, model: HeadModel, packs: Packs, *, bound: float | None, r
     line(f"ablation_throughput_over_stock_{name}", swept / plain)
     pairs = [(stock(model, packs), attribution(model, packs)) for _ in range(rounds + 1)][1:]  # the first warms up
     line(f"attribution_over_stock_{name}", float(np.median([b / a for a, b in pairs])), at_most=1.4)
+    pairs = [(stock(model, packs), attribution(model, packs, "all")) for _ in range(rounds)]
+    line(f"attribution_all_over_stock_{name}", float(np.median([b / a for a, b in pairs])), at_most=3)
     line(f"mean_prompt_tokens_{name}", float(np.mean([len(p.tokens) for pack in packs for p in pack])))
     line(f"mean_answer_tokens_{name}", float(np.mean([len(p.answer_tokens) for pack in packs for p in pack])))
 

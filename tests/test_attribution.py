@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from headatlas.errors import InputError, RunError
+from headatlas.methods.ablation import check_positions
 from headatlas.methods.attribution import Attribution, IntegratedGradients
 from headatlas.models.gradient import Answers, estimate
 from headatlas.models.sweep import sweep
@@ -242,7 +243,7 @@ def test_says_what_is_wrong():
     with pytest.raises(RunError, match=r"g0/0.*not finite"):
         estimate(model, prompts, torch.full((1, 1, 3, 4, 6), torch.nan))
     with pytest.raises(InputError, match=r"Unknown positions 'everywhere'\. Give one of: answer, all"):
-        Attribution(positions="everywhere")
+        check_positions("everywhere")
     with pytest.raises(InputError, match="0 draws"):
         Attribution(draws=0)
     with pytest.raises(InputError, match="--method attribution"):

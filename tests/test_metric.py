@@ -86,7 +86,7 @@ def test_auto_is_the_logit_difference_where_every_foil_was_designed(name, prompt
         assert method.resolved(not_all) == replace(method, metric=otherwise)
         method.check(not_all)
     assert methods.get(name)(metric=otherwise).resolved(prompts).metric == otherwise, "what is typed stands"
-    assert asdict(method.resolved(prompts))["metric"] == "logit_diff", "in the keys of stores and runs"
+    assert asdict(method.resolved(prompts))["metric"] == "logit_diff", "in the keys of stores and runs"  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("name", CHOOSERS)

@@ -87,6 +87,12 @@ def replacements(
     return np.asarray(activations.z[np.array(drawn).T])
 
 
+def check_positions(positions: str) -> None:
+    """Raise `InputError` for unknown positions."""
+    if positions not in get_args(Positions):
+        raise InputError(f"Unknown positions '{positions}'. Give one of: {', '.join(get_args(Positions))}.")
+
+
 @dataclass(frozen=True)
 class Ablation(ByMetric, ModelMethod):
     """The drop in a metric of the reference answer when a head's z is replaced.
@@ -120,8 +126,7 @@ class Ablation(ByMetric, ModelMethod):
         super().__post_init__()
         if self.by not in get_args(By):
             raise InputError(f"Unknown replacement '{self.by}'. Give one of: {', '.join(get_args(By))}.")
-        if self.positions not in get_args(Positions):
-            raise InputError(f"Unknown positions '{self.positions}'. Give one of: {', '.join(get_args(Positions))}.")
+        check_positions(self.positions)
         if self.max_tokens < 1 or self.draws < 1:
             raise InputError("An ablation needs max_tokens and draws of 1 or more.")
 

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float
 
 from headatlas.errors import InputError
-from headatlas.methods.ablation import By, replacements
+from headatlas.methods.ablation import By, check_positions, replacements
 from headatlas.methods.base import Activations, ModelMethod, Sign, methods
 from headatlas.methods.metric import ByMetric
 from headatlas.models.block import Positions
@@ -143,12 +143,6 @@ class IntegratedGradients(Attribution):
     @property
     def _steps(self) -> int:
         return self.steps
-
-
-def check_positions(positions: str) -> None:
-    """Raise `InputError` for unknown positions."""
-    if positions not in get_args(Positions):
-        raise InputError(f"Unknown positions '{positions}'. Give one of: {', '.join(get_args(Positions))}.")
 
 
 def check_slope(metric: str, method: str) -> None:

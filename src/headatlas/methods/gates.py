@@ -51,7 +51,8 @@ from torch import Tensor
 
 from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
-from headatlas.methods.attribution import check_positions, check_slope
+from headatlas.methods.ablation import check_positions
+from headatlas.methods.attribution import check_slope
 from headatlas.methods.base import Activations, FittedMethod, ModelMethod, Sign, methods
 from headatlas.methods.metric import ByMetric
 from headatlas.models.block import Positions
