@@ -8,7 +8,8 @@
    others (its residual on them) is permuted, and its t compared (double semi-partialling: Dekker, Krackhardt & Snijders
    2007, https://doi.org/10.1007/s11336-007-9016-1), one-sided. By simulation with 40 tasks it holds its 5% where the
    other factor is strong and crossed with it; where four in five of a function's tasks share a form, and forms, not
-   functions, make maps alike, it calls functions in 6 to 9% (`factor_overlap` says how far factors are crossed).
+   functions, make maps alike, it calls functions in about one set of ten (6 to 15%, by setting): forms are not all
+   equally unlike, which no same-or-different can say. `factor_overlap` says how far factors are crossed.
 3. Factors that are the same, or different, for all pairs are left out. Of one that the others determine nothing can be
    said: its coefficient and p are NaN, its overlap 1.
 """

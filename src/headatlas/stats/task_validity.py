@@ -34,7 +34,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float, Int
 
-from headatlas.stats.correlation import stepped_up
+from headatlas.stats.correlation import mean_known, stepped_up
 from headatlas.stats.matrices import permutations, regression
 from headatlas.stats.naming import named
 from headatlas.stats.nulls import adjusted, counted_p
@@ -167,7 +167,7 @@ def _means(similarity: np.ndarray, half: np.ndarray, function: np.ndarray) -> xr
         found = []
         for matrix in (similarity, half, roots):
             blocks, within = block_means(matrix[np.ix_(keep, keep)], function[keep])
-            found.append((np.nanmean(within), blocks[~np.eye(len(blocks), dtype=bool)].mean()))
+            found.append((mean_known(within), blocks[~np.eye(len(blocks), dtype=bool)].mean()))
         plain, halves_, root = np.array(found)
         return np.concatenate([plain, halves_ / np.where(root >= LEAST_RELIABLE, root, np.nan)])
 
