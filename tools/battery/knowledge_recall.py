@@ -7,10 +7,15 @@ from random import Random
 
 from battery.task import Item, Task
 
-PEOPLE = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+PEOPLE = _words(
     "Anna Ben Carl Clara David Emma Eric Eva Frank Grace Henry Jack Jane Julia Kate Laura Leo Lucy Mark Mary Nick Nina "
     "Oscar Paul Peter Rosa Ruth Sam Sara Simon Tom"
-).split()
+)
 
 # Country, capital, language that most people speak, continent; "-" where the answer is disputed, has two words or could
 # be guessed from the country's name.
@@ -283,17 +288,18 @@ _COLORS = {
     "green": "grass, a cucumber, broccoli, spinach, an emerald, a pea, lettuce",
     "yellow": "a ripe banana, a lemon, butter, a canary, a sunflower, mustard",
     "blue": "a clear sky, a sapphire, a blueberry, a bluebird",
-    "orange": "a carrot, a pumpkin, a tangerine, a goldfish, a traffic cone",
-    "brown": "chocolate, mud, a walnut, peanut butter, cinnamon, an acorn",
+    "orange": "a carrot, a pumpkin, a tangerine, a clownfish, a traffic cone",
+    "brown": "chocolate, mud, a walnut, peanut butter, a chestnut, an acorn",
     "gray": "an elephant, a rain cloud, ash, concrete, a dolphin",
     "pink": "a flamingo, a pig, bubble gum, cotton candy",
 }
 COLORS = {thing: color for color, things in _COLORS.items() for thing in things.split(", ")}
 
 _LEGS = {
-    "2": "chicken duck goose swan eagle owl parrot pigeon penguin turkey hawk robin crow sparrow ostrich flamingo gull "
-    "woman man girl boy",
-    "4": "dog cat horse cow sheep goat pig lion tiger wolf fox bear deer camel donkey rabbit mouse rat elephant giraffe",
+    "2": "chicken duck goose swan eagle owl parrot pigeon penguin turkey hawk robin crow sparrow ostrich flamingo "
+    "gull woman man girl boy",
+    "4": "dog cat horse cow sheep goat pig lion tiger wolf fox bear deer camel donkey rabbit mouse rat elephant "
+    "giraffe",
     "6": "ant bee beetle butterfly fly mosquito wasp moth grasshopper cricket ladybug cockroach dragonfly termite flea "
     "hornet",
     "8": "spider tarantula scorpion tick mite",
@@ -301,7 +307,8 @@ _LEGS = {
 LEGS = {animal: legs for legs, animals in _LEGS.items() for animal in animals.split()}
 
 _MATERIALS = {
-    "wood": "log, plank, baseball bat, toothpick, canoe paddle, chopstick, violin, railroad tie, matchstick, beaver dam",
+    "wood": "log, plank, baseball bat, toothpick, canoe paddle, chopstick, violin, railroad tie, matchstick, "
+    "broomstick",
     "glass": "window, wine bottle, light bulb, mirror, windshield, lens, test tube, aquarium, jam jar",
     "paper": "newspaper, book page, envelope, map, postcard, calendar, magazine, notebook, stamp, poster, receipt",
     "metal": "sword, nail, coin, key, anchor, fork, screw, frying pan, wrench, horseshoe, saw blade, padlock, needle, "
@@ -310,12 +317,20 @@ _MATERIALS = {
     "rubber": "car tire, pencil eraser, inner tube, bouncy ball, balloon, hockey puck",
     "cotton": "T-shirt, bath towel, bed sheet, handkerchief, pillowcase",
     "wool": "winter sweater, knitted hat, mitten, warm scarf",
-    "stone": "pyramid, castle wall, gravestone, millstone, cobbled street",
+    "stone": "pyramid, castle wall, medieval tower, Roman bridge, cobbled street",
     "plastic": "garbage bag, toothbrush, drinking straw, credit card, toy brick, comb",
     "wax": "candle, crayon",
     "clay": "brick, flowerpot",
 }
-ALIKE_MATERIALS = ("cotton wool", "leather rubber plastic", "wood plastic metal", "stone clay", "paper plastic")
+ALIKE_MATERIALS = (
+    "cotton wool",
+    "leather rubber plastic",
+    "wood plastic metal",
+    "wood paper",
+    "glass plastic",
+    "stone clay",
+    "paper plastic",
+)
 MATERIALS = {thing: stuff for stuff, things in _MATERIALS.items() for thing in things.split(", ")}
 
 _WORKS = {
@@ -385,7 +400,7 @@ _LANDMARKS = {
     "India": "the Taj Mahal, the Red Fort, the Golden Temple of Amritsar",
     "Egypt": "the Great Pyramid of Giza, the Sphinx, the Valley of the Kings, the Temple of Karnak, the Aswan Dam",
     "Australia": "the Sydney Opera House, the Great Barrier Reef, Uluru",
-    "Peru": "Machu Picchu, the Nazca Lines",
+    "Peru": "Machu Picchu, the city of Cusco",
     "Mexico": "Chichen Itza, the Pyramid of the Sun",
     "Brazil": "the statue of Christ the Redeemer, Copacabana Beach, Sugarloaf Mountain",
     "Turkey": "the Hagia Sophia, the Blue Mosque, the Topkapi Palace",
@@ -394,15 +409,15 @@ _LANDMARKS = {
     "Kenya": "the Maasai Mara",
     "Tanzania": "Mount Kilimanjaro",
     "Poland": "Auschwitz",
-    "Denmark": "the Little Mermaid statue, Tivoli Gardens",
+    "Denmark": "the Little Mermaid statue, Kronborg Castle",
     "Scotland": "Loch Ness, Edinburgh Castle, Ben Nevis",
-    "Ireland": "the Cliffs of Moher, the Blarney Stone",
+    "Ireland": "the Blarney Stone, the Guinness Storehouse",
     "Canada": "the CN Tower, Banff National Park",
 }
 LANDMARKS = {thing: country for country, things in _LANDMARKS.items() for thing in things.split(", ")}
 
 # Symbols of the elements, in the order of their numbers.
-_ELEMENTS = """
+_ELEMENTS = _words("""
 H hydrogen He helium Li lithium Be beryllium B boron C carbon N nitrogen O oxygen F fluorine Ne neon Na sodium
 Mg magnesium Al aluminum Si silicon P phosphorus S sulfur Cl chlorine Ar argon K potassium Ca calcium Sc scandium
 Ti titanium V vanadium Cr chromium Mn manganese Fe iron Co cobalt Ni nickel Cu copper Zn zinc Ga gallium Ge germanium
@@ -411,7 +426,7 @@ Tc technetium Ru ruthenium Rh rhodium Pd palladium Ag silver Cd cadmium In indiu
 I iodine Xe xenon Cs cesium Ba barium La lanthanum Ce cerium Pr praseodymium Nd neodymium Pm promethium Sm samarium
 Eu europium Gd gadolinium Tb terbium Dy dysprosium Ho holmium Er erbium Tm thulium Yb ytterbium Lu lutetium Hf hafnium
 Ta tantalum W tungsten Re rhenium Os osmium Ir iridium Pt platinum Au gold Hg mercury Tl thallium Pb lead Bi bismuth
-""".split()
+""")
 ELEMENTS = dict(zip(_ELEMENTS[::2], _ELEMENTS[1::2], strict=True))
 NUMBERS = {element: str(n) for n, element in enumerate(_ELEMENTS[1::2], 1)}
 
@@ -566,8 +581,8 @@ TASKS = (
          _look_up(r"country is (.+)\?$", LANDMARKS)),
     Task("nationality_by_birthplace", F, "passage", "adjective", _nationality,
          _look_up(r"born in ([\w ]+),", NATIONALITIES)),
-    Task("job_of_famous_person", F, "completion", "noun", _one("{} was a famous", JOBS, ALIKE_JOBS),
-         _look_up(r"^(.+) was a famous", JOBS)),
+    Task("job_of_famous_person", F, "completion", "noun", _one("{} became a famous", JOBS, ALIKE_JOBS),
+         _look_up(r"^(.+) became a famous", JOBS)),
     Task("material_of_thing", F, "completion", "noun", _material, _look_up(r"^An? (.+) is usually", MATERIALS)),
     Task("element_of_symbol", F, "completion", "noun", _element, _look_up(r", (\w+) is the symbol", ELEMENTS)),
     Task("continent_of_traveler", F, "passage", "place", _continent, _solve_continent),
@@ -579,4 +594,4 @@ TASKS = (
          _look_up(r"made (.+) famous", SPORTS)),
     Task("capital_where_one_works", F, "passage", "place", _capital_of_work, _solve_capital_of_work),
 )  # fmt: skip
-"""The last five are those that the default model does not do."""
+"""The default model does the first nine."""
