@@ -1,0 +1,602 @@
+"""Tasks that call for grammar."""
+
+import re
+from collections.abc import Iterator
+from random import Random
+
+from battery.task import Item, Task
+
+FUNCTION = "syntactic_understanding"
+WOMEN = ("Anna", "Alice", "Dora", "Emma", "Helen", "Kate", "Lucy", "Mary", "Nina", "Rose", "Vera", "Sarah")
+MEN = ("Ben", "Carl", "David", "Frank", "George", "Jack", "John", "Mark", "Oscar", "Paul", "Peter", "Tom")
+NAMES = WOMEN + MEN
+CITIES = (
+    "Rome", "Paris", "London", "Berlin", "Madrid", "Tokyo", "Cairo", "Boston", "Chicago", "Delhi", "Moscow", "Athens",
+    "Dublin", "Vienna", "Sydney", "Toronto", "Lima", "Oslo",
+)  # fmt: skip
+
+VERBS = """
+sing sang sung
+write wrote written
+eat ate eaten
+drink drank drunk
+go went gone
+come came come
+see saw seen
+take took taken
+give gave given
+drive drove driven
+ride rode ridden
+swim swam swum
+run ran run
+begin began begun
+speak spoke spoken
+break broke broken
+steal stole stolen
+choose chose chosen
+wake woke woken
+fly flew flown
+grow grew grown
+know knew known
+throw threw thrown
+draw drew drawn
+fall fell fallen
+forget forgot forgotten
+hide hid hidden
+bite bit bitten
+shake shook shaken
+wear wore worn
+buy bought bought
+bring brought brought
+think thought thought
+teach taught taught
+catch caught caught
+fight fought fought
+sleep slept slept
+keep kept kept
+feel felt felt
+leave left left
+meet met met
+send sent sent
+spend spent spent
+build built built
+lend lent lent
+lose lost lost
+win won won
+sit sat sat
+stand stood stood
+tell told told
+sell sold sold
+find found found
+hold held held
+hear heard heard
+make made made
+pay paid paid
+say said said
+feed fed fed
+lead led led
+dig dug dug
+hang hung hung
+shine shone shone
+stick stuck stuck
+rise rose risen
+walk walked walked
+talk talked talked
+work worked worked
+play played played
+help helped helped
+call called called
+ask asked asked
+dance danced danced
+laugh laughed laughed
+smile smiled smiled
+cook cooked cooked
+clean cleaned cleaned
+wait waited waited
+shout shouted shouted
+stop stopped stopped
+study studied studied
+cry cried cried
+try tried tried
+carry carried carried
+travel traveled traveled
+paint painted painted
+listen listened listened
+"""
+"""Base form, past tense, past participle."""
+_VERBS = [tuple(line.split()) for line in VERBS.split("\n") if line]
+_PAST = {base: past for base, past, _ in _VERBS}
+_BASE = {past: base for base, past, _ in _VERBS}
+_PARTICIPLE = {base: participle for base, _, participle in _VERBS}
+
+
+def _past(draw: Random) -> Iterator[Item]:
+    for base, past, _ in draw.sample(_VERBS, len(_VERBS)):
+        who = draw.choice(("they", "we", "you", "I"))
+        if draw.random() < 0.5:
+            yield Item(f"Today {who} {base}. Yesterday {who}", past, base)
+        else:
+            yield Item(f"Yesterday {who} {past}. Today {who}", base, past)
+
+
+def _solve_past(passage: str, text: str) -> str:
+    verb = text.split(".")[0].split()[2]
+    return _PAST[verb] if text.startswith("Today") else _BASE[verb]
+
+
+def _past_question(draw: Random) -> Iterator[Item]:
+    for base, past, _ in draw.sample(_VERBS, len(_VERBS)):
+        yield Item(f'What is the past tense of "{base}"?', past, base)
+
+
+def _solve_past_question(passage: str, text: str) -> str:
+    return _PAST[text.split('"')[1]]
+
+
+def _ing(base: str) -> str:
+    if base.endswith("e") and not base.endswith("ee"):
+        return base[:-1] + "ing"
+    doubled = ("swim", "run", "forget", "sit", "win", "dig", "stop")
+    return base + (base[-1] if base in doubled or base in ("begin",) else "") + "ing"
+
+
+def _verb_form(draw: Random) -> Iterator[Item]:
+    while True:
+        base, past, participle = draw.choice(_VERBS)
+        who = draw.choice(NAMES)
+        forms = {"will": base, "has": participle, "is": _ing(base)}
+        first, second = draw.sample(list(forms), 2)
+        if forms[first] != forms[second]:
+            yield Item(f"{who} {first} {forms[first]}. {who} {second}", forms[second], forms[first])
+
+
+def _solve_verb_form(passage: str, text: str) -> str:
+    _, shown, form, _, wanted = re.findall(r"\w+", text)
+    if shown == "is":
+        base = next(base for base, _, _ in _VERBS if _ing(base) == form)
+    else:
+        base = form if shown == "will" else next(base for base, _, part in _VERBS if part == form)
+    return {"will": base, "has": _PARTICIPLE[base], "is": _ing(base)}[wanted]
+
+
+NOUNS = """
+child children
+man men
+woman women
+foot feet
+tooth teeth
+goose geese
+mouse mice
+ox oxen
+leaf leaves
+knife knives
+wife wives
+wolf wolves
+shelf shelves
+loaf loaves
+thief thieves
+calf calves
+half halves
+city cities
+baby babies
+story stories
+lady ladies
+party parties
+country countries
+family families
+cherry cherries
+fly flies
+puppy puppies
+berry berries
+army armies
+box boxes
+fox foxes
+bus buses
+church churches
+dish dishes
+watch watches
+glass glasses
+class classes
+dress dresses
+brush brushes
+potato potatoes
+tomato tomatoes
+hero heroes
+dog dogs
+cat cats
+horse horses
+house houses
+tree trees
+book books
+car cars
+table tables
+chair chairs
+door doors
+window windows
+hand hands
+key keys
+boy boys
+girl girls
+friend friends
+teacher teachers
+doctor doctors
+bird birds
+flower flowers
+river rivers
+hill hills
+road roads
+ship ships
+plane planes
+train trains
+star stars
+shirt shirts
+hat hats
+cup cups
+plate plates
+spoon spoons
+apple apples
+orange oranges
+pencil pencils
+letter letters
+picture pictures
+song songs
+game games
+"""
+_NOUNS = [tuple(line.split()) for line in NOUNS.split("\n") if line]
+_PLURAL = dict(_NOUNS)
+_SINGULAR = {plural: noun for noun, plural in _NOUNS}
+
+
+def _plural(draw: Random) -> Iterator[Item]:
+    for noun, plural in draw.sample(_NOUNS, len(_NOUNS)):
+        if draw.random() < 0.5:
+            yield Item(f"I see one {noun}. You see two", plural, noun)
+        else:
+            yield Item(f"You see two {plural}. I see one", noun, plural)
+
+
+def _solve_plural(passage: str, text: str) -> str:
+    noun = text.split(".")[0].split()[3]
+    return _PLURAL[noun] if text.startswith("I see one") else _SINGULAR[noun]
+
+
+def _plural_question(draw: Random) -> Iterator[Item]:
+    for noun, plural in draw.sample(_NOUNS, len(_NOUNS)):
+        yield Item(f'What is the plural of "{noun}"?', plural, noun)
+
+
+def _solve_plural_question(passage: str, text: str) -> str:
+    return _PLURAL[text.split('"')[1]]
+
+
+ROLES = (
+    "nurse guard farmer sailor teacher doctor lawyer singer waiter painter soldier driver baker pilot king queen "
+    "boy girl student clerk judge actor hunter butcher"
+).split()
+
+
+def _agreement(draw: Random) -> Iterator[Item]:
+    while True:
+        head, other = draw.sample([n for n in ROLES if n != "waiter"], 2)
+        link = draw.choice(("near", "behind", "next to", "in front of"))
+        plural = draw.random() < 0.5
+        words = (f"{head}s", other) if plural else (head, f"{other}s")
+        yield Item(f"The {words[0]} {link} the {words[1]}", *(("are", "is") if plural else ("is", "are")))
+
+
+def _solve_agreement(passage: str, text: str) -> str:
+    return "are" if text.split()[1].endswith("s") else "is"
+
+
+def _third(draw: Random) -> Iterator[Item]:
+    verbs = [base for base, _, _ in _VERBS]
+    while True:
+        verb, name = draw.choice(verbs), draw.choice(NAMES)
+        if draw.random() < 0.5:
+            yield Item(f"My friends {verb}. {name}", _third_of(verb), verb)
+        else:
+            yield Item(f"{name} {_third_of(verb)}. My friends", verb, _third_of(verb))
+
+
+def _third_of(verb: str) -> str:
+    if verb.endswith(("sh", "ch", "ss", "o")):
+        return verb + "es"
+    return verb[:-1] + "ies" if verb.endswith(("dy", "ry", "ly")) else verb + "s"
+
+
+def _solve_third(passage: str, text: str) -> str:
+    words = re.findall(r"\w+", text)
+    if text.startswith("My friends"):
+        return _third_of(words[2])
+    return next(base for base in _PAST if _third_of(base) == words[1])
+
+
+ADJECTIVES = """
+tall taller tallest
+short shorter shortest
+old older oldest
+young younger youngest
+big bigger biggest
+small smaller smallest
+fast faster fastest
+slow slower slowest
+rich richer richest
+poor poorer poorest
+strong stronger strongest
+weak weaker weakest
+happy happier happiest
+sad sadder saddest
+kind kinder kindest
+brave braver bravest
+clever cleverer cleverest
+smart smarter smartest
+funny funnier funniest
+nice nicer nicest
+loud louder loudest
+quiet quieter quietest
+thin thinner thinnest
+fat fatter fattest
+busy busier busiest
+lazy lazier laziest
+angry angrier angriest
+lucky luckier luckiest
+good better best
+bad worse worst
+heavy heavier heaviest
+light lighter lightest
+calm calmer calmest
+tough tougher toughest
+wise wiser wisest
+proud prouder proudest
+"""
+_DEGREES = {row[0]: row for row in (tuple(line.split()) for line in ADJECTIVES.split("\n") if line)}
+
+
+def _degree(draw: Random) -> Iterator[Item]:
+    while True:
+        positive, comparative, superlative = draw.choice(list(_DEGREES.values()))
+        a, b = draw.sample(NAMES, 2)
+        if draw.random() < 0.5:
+            yield Item(f"{a} is {positive}, but {b} is even", comparative, positive)
+        else:
+            yield Item(f"{a} is {positive}. Of all of us, {a} is the", superlative, positive)
+
+
+def _solve_degree(passage: str, text: str) -> str:
+    positive = re.search(r"is (\w+)", text)[1]
+    return _DEGREES[positive][1 if text.endswith("even") else 2]
+
+
+ADVERBS = (
+    "quick slow careful quiet loud soft nice bad clear brave polite rude kind happy sad angry calm gentle easy simple "
+    "proud wise safe neat firm sharp deep strong weak warm cold bright perfect honest strange serious nervous clever "
+    "foolish smooth rough rapid sudden bold cheap clean correct wrong free full regular frequent patient quiet silent "
+    "fierce eager tender secret private public tight loose lazy heavy busy cruel fair fluent graceful grateful "
+    "joyful powerful skillful steady noisy hungry greedy beautiful terrible horrible sensible generous cautious "
+    "cheerful peaceful thoughtful selfish bitter"
+).split()
+
+
+def _adverb_of(adjective: str) -> str:
+    if adjective.endswith("y"):
+        return adjective[:-1] + "ily"
+    if adjective.endswith("le"):
+        return adjective[:-1] + "y"
+    return adjective + ("y" if adjective.endswith("ll") else "ly")
+
+
+def _adverb(draw: Random) -> Iterator[Item]:
+    for adjective in draw.sample(ADVERBS, len(ADVERBS)):
+        adverb = _adverb_of(adjective)
+        a = "an" if adjective[0] in "aeiou" or adjective == "honest" else "a"
+        if draw.random() < 0.5:
+            yield Item(f"It was done in {a} {adjective} way. It was done", adverb, adjective)
+        else:
+            yield Item(f"It was done {adverb}. The way it was done was", adjective, adverb)
+
+
+def _solve_adverb(passage: str, text: str) -> str:
+    if text.endswith("It was done"):
+        return _adverb_of(re.search(r"in an? (\w+) way", text)[1])
+    return next(a for a in ADVERBS if _adverb_of(a) == re.search(r"done (\w+)\.", text)[1])
+
+
+PRONOUNS = (("I", "me"), ("he", "him"), ("she", "her"), ("we", "us"), ("they", "them"))
+ACTIONS = "helped saw heard met called thanked liked followed found knew missed told trusted hugged".split()
+
+
+def _case(draw: Random) -> Iterator[Item]:
+    while True:
+        (a, a_object), (b, b_object) = draw.sample(PRONOUNS, 2)
+        first, second = draw.sample(ACTIONS, 2)
+        if (a, b) not in (("I", "we"), ("we", "I")):
+            yield Item(f"{a[0].upper()}{a[1:]} {first} {b_object}, and {b} {second}", a_object, a)
+
+
+def _solve_case(passage: str, text: str) -> str:
+    subject = text.split()[0]
+    return dict(PRONOUNS)[subject if subject == "I" else subject.lower()]
+
+
+PASSIVES = """
+help helped
+thank thanked
+call called
+follow followed
+push pushed
+visit visited
+kiss kissed
+paint painted
+carry carried
+invite invited
+pay paid
+hit hit
+catch caught
+teach taught
+greet greeted
+chase chased
+hug hugged
+kick kicked
+watch watched
+save saved
+"""
+_PASSIVES = [tuple(line.split()) for line in PASSIVES.split("\n") if line]
+
+
+def _voice(draw: Random) -> Iterator[Item]:
+    while True:
+        _, past = draw.choice(_PASSIVES)
+        doer, other = draw.sample(NAMES, 2)
+        said = f"{other} was {past} by {doer}." if draw.random() < 0.5 else f"{doer} {past} {other}."
+        if draw.random() < 0.5:
+            yield Item(f"Who was {past}?", other, doer, said)
+        else:
+            yield Item(f"Who {past} somebody?", doer, other, said)
+
+
+def _solve_voice(passage: str, text: str) -> str:
+    first, last = re.findall(r"[A-Z]\w+", passage)
+    doer, other = (last, first) if " by " in passage else (first, last)
+    return other if text.startswith("Who was") else doer
+
+
+def _doer(draw: Random) -> Iterator[Item]:
+    while True:
+        base, past = draw.choice(_PASSIVES)
+        doer, other = draw.sample(NAMES, 2)
+        said = f"{other} was {past} by {doer}" if draw.random() < 0.5 else f"{doer} {past} {other}"
+        yield Item(f"If {said}, who did it?", doer, other)
+
+
+def _solve_doer(passage: str, text: str) -> str:
+    first, last = re.findall(r"[A-Z]\w+", text[2:])
+    return last if " by " in text else first
+
+
+def _pronoun(draw: Random) -> Iterator[Item]:
+    states = "late tired hungry ill happy sad angry cold lost alone busy early".split()
+    while True:
+        woman, man = draw.choice(WOMEN), draw.choice(MEN)
+        a, b = draw.sample((woman, man), 2)
+        she = draw.random() < 0.5
+        answer, foil = (woman, man) if she else (man, woman)
+        state = draw.choice(states)
+        verb = draw.choice(ACTIONS)
+        yield Item(f"Who was {state}?", answer, foil, f"{a} {verb} {b}. {'She' if she else 'He'} was {state}.")
+
+
+def _solve_pronoun(passage: str, text: str) -> str:
+    names = re.findall(r"[A-Z]\w+", passage.split(".")[0])
+    return next(name for name in names if (name in WOMEN) == (" She " in passage))
+
+
+def _relative(draw: Random) -> Iterator[Item]:
+    while True:
+        a, b = draw.sample(ROLES, 2)
+        _, past = draw.choice(_PASSIVES)
+        did = draw.choice("sang laughed slept fell cried smiled left danced shouted coughed".split())
+        answer, foil, said = draw.choice(
+            (
+                (a, b, f"The {a} who {past} the {b} {did}."),
+                (a, b, f"The {a} whom the {b} {past} {did}."),
+                (b, a, f"The {a} {past} the {b} who {did}."),
+                (b, a, f"The {a} was {past} by the {b} who {did}."),
+            )
+        )
+        yield Item(f"Who {did}?", answer, foil, said)
+
+
+def _solve_relative(passage: str, text: str) -> str:
+    words = re.findall(r"\w+", passage)
+    return words[1] if words[2] in ("who", "whom") else words[words.index("who") - 1]
+
+
+def _subject_object(draw: Random) -> Iterator[Item]:
+    while True:
+        a, b = draw.sample(ROLES, 2)
+        _, past = draw.choice(_PASSIVES)
+        asked = draw.randrange(2)
+        yield Item(
+            f'In "The {a} {past} the {b}", what is the {("subject", "object")[asked]}?', (a, b)[asked], (b, a)[asked]
+        )
+
+
+def _solve_subject_object(passage: str, text: str) -> str:
+    words = re.findall(r"\w+", text)
+    return words[2] if "subject" in words else words[5]
+
+
+def _reflexive(draw: Random) -> Iterator[Item]:
+    people = (("girl", "herself"), ("boy", "himself"), ("woman", "herself"), ("man", "himself"))
+    people += (("girls", "themselves"), ("boys", "themselves"), ("women", "themselves"), ("men", "themselves"))
+    people += (("queen", "herself"), ("king", "himself"), ("kings", "themselves"), ("queens", "themselves"))
+    while True:
+        (head, own), (other, lure) = draw.sample(people, 2)
+        link = draw.choice(("near", "behind", "next to"))
+        verb = draw.choice("hurt saw washed blamed praised helped cut burned".split())
+        if own != lure:
+            yield Item(f"The {head} {link} the {other} {verb}", own, lure)
+
+
+def _solve_reflexive(passage: str, text: str) -> str:
+    head = text.split()[1]
+    if head.endswith("s") or head in ("men", "women"):
+        return "themselves"
+    return "herself" if head in ("girl", "woman", "queen") else "himself"
+
+
+def _cities(draw: Random) -> Iterator[Item]:
+    while True:
+        a, b = draw.sample(CITIES, 2)
+        passive = draw.random() < 0.5
+        said = f"{a} {'was beaten by' if passive else 'beat'} {b}"
+        day = draw.choice(("on Friday", "on Sunday", "last week", "in the final", "in March", "this year"))
+        answer, foil = (b, a) if passive else (a, b)
+        yield Item(f"{said} {day}. The winner was", answer, foil)
+
+
+def _solve_cities(passage: str, text: str) -> str:
+    a, b = re.search(r"(\w+) (?:was beaten by|beat) (\w+)", text).groups()
+    return b if " by " in text else a
+
+
+def _numbers(draw: Random) -> Iterator[Item]:
+    while True:
+        name = draw.choice(NAMES)
+        a, b = draw.sample(range(2, 10), 2)
+        thing = draw.choice("pens books apples coins stamps cards cups hats".split())
+        given = draw.random() < 0.5
+        first = f"{name} gave {a} {thing} and was given {b}."
+        if given:
+            first = f"{name} was given {b} {thing} and gave {a}."
+        asked = draw.randrange(2)
+        question = f"How many {thing} did {name} {('give', 'get')[asked]}?"
+        yield Item(question, str((a, b)[asked]), str((b, a)[asked]), first)
+
+
+def _solve_numbers(passage: str, text: str) -> str:
+    if text.endswith("get?"):
+        return re.search(r"was given (\d)", passage)[1]
+    return re.search(r"gave (\d)", passage)[1]
+
+
+TASKS = (
+    Task("past_or_present", FUNCTION, "completion", "inflected", _past, _solve_past),
+    Task("past_tense", FUNCTION, "question", "inflected", _past_question, _solve_past_question),
+    Task("verb_form_for_auxiliary", FUNCTION, "completion", "inflected", _verb_form, _solve_verb_form),
+    Task("one_or_two", FUNCTION, "completion", "inflected", _plural, _solve_plural),
+    Task("plural", FUNCTION, "question", "inflected", _plural_question, _solve_plural_question),
+    Task("verb_across_noun", FUNCTION, "completion", "inflected", _agreement, _solve_agreement),
+    Task("third_person", FUNCTION, "completion", "inflected", _third, _solve_third),
+    Task("comparison", FUNCTION, "completion", "inflected", _degree, _solve_degree),
+    Task("adverb_or_adjective", FUNCTION, "completion", "inflected", _adverb, _solve_adverb),
+    Task("pronoun_case", FUNCTION, "completion", "inflected", _case, _solve_case),
+    Task("active_or_passive", FUNCTION, "passage", "name", _voice, _solve_voice),
+    Task("who_did_it", FUNCTION, "question", "name", _doer, _solve_doer),
+    Task("pronoun_by_gender", FUNCTION, "passage", "name", _pronoun, _solve_pronoun),
+    Task("relative_clause", FUNCTION, "passage", "noun", _relative, _solve_relative),
+    Task("subject_or_object", FUNCTION, "question", "noun", _subject_object, _solve_subject_object),
+    Task("reflexive", FUNCTION, "completion", "inflected", _reflexive, _solve_reflexive),
+    Task("winner_by_voice", FUNCTION, "completion", "place", _cities, _solve_cities),
+    Task("number_by_voice", FUNCTION, "passage", "number", _numbers, _solve_numbers),
+)
