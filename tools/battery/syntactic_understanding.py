@@ -277,7 +277,7 @@ ROLES = (
 
 def _agreement(draw: Random) -> Iterator[Item]:
     while True:
-        head, other = draw.sample([n for n in ROLES if n != "waiter"], 2)
+        head, other = draw.sample(ROLES, 2)
         link = draw.choice(("near", "behind", "next to", "in front of"))
         plural = draw.random() < 0.5
         words = (f"{head}s", other) if plural else (head, f"{other}s")
@@ -309,6 +309,32 @@ def _solve_third(passage: str, text: str) -> str:
     if text.startswith("My friends"):
         return _third_of(words[2])
     return next(base for base in _PAST if _third_of(base) == words[1])
+
+
+DAILY = (
+    "sing write eat drink drive ride swim run speak wake fly fall forget hide draw dig sleep fight win lose stand sit "
+    "rise think teach walk talk work play help call dance laugh smile cook clean wait shout study cry try travel paint "
+    "listen leave pay steal build sell come"
+).split()
+
+
+def _tense(draw: Random) -> Iterator[Item]:
+    while True:
+        verb, name = draw.choice(DAILY), draw.choice(NAMES)
+        question, answer = draw.choice(
+            (
+                (f"What did {name} do yesterday?", _PAST[verb]),
+                (f"What will {name} do tomorrow?", verb),
+                (f"What is {name} doing now?", _ing(verb)),
+            )
+        )
+        yield Item(question, answer, _third_of(verb), f"Every day {name} {_third_of(verb)}.")
+
+
+def _solve_tense(passage: str, text: str) -> str:
+    shown = passage.removesuffix(".").split()[-1]
+    verb = next(base for base in _PAST if _third_of(base) == shown)
+    return {"did": _PAST[verb], "will": verb, "is": _ing(verb)}[text.split()[1]]
 
 
 ADJECTIVES = """
@@ -545,6 +571,70 @@ def _solve_reflexive(passage: str, text: str) -> str:
     return "herself" if head in ("girl", "woman", "queen") else "himself"
 
 
+SEEN = "dog cat horse bird fox mouse goose wolf boy girl child key book car chair table cup plate box hat apple".split()
+
+
+def _those(draw: Random) -> Iterator[Item]:
+    while True:
+        one, many = draw.sample(SEEN, 2)
+        first, second = draw.sample((f"the {one}", f"the {_PLURAL[many]}"), 2)
+        if draw.random() < 0.5:
+            yield Item(f"Look at {first} and {second}. Those are the", _PLURAL[many], one)
+        else:
+            yield Item(f"Look at {first} and {second}. That is the", one, _PLURAL[many])
+
+
+def _solve_those(passage: str, text: str) -> str:
+    nouns = re.search(r"the (\w+) and the (\w+)", text).groups()
+    return next(noun for noun in nouns if (noun in _SINGULAR) == ("Those" in text))
+
+
+AGENTS = {
+    "taught": "teacher",
+    "led": "leader",
+    "employed": "employer",
+    "helped": "helper",
+    "followed": "follower",
+    "trained": "trainer",
+    "visited": "visitor",
+}
+
+
+def _agent(draw: Random) -> Iterator[Item]:
+    while True:
+        past = draw.choice(list(AGENTS))
+        doer, other = draw.sample(NAMES, 2)
+        said = f"{other} was {past} by {doer}" if draw.random() < 0.5 else f"{doer} {past} {other}"
+        yield Item(f"{said}. So the {AGENTS[past]} is", doer, other)
+
+
+def _solve_agent(passage: str, text: str) -> str:
+    first, last = re.findall(r"[A-Z]\w+", text.split(".")[0])
+    return last if " by " in text else first
+
+
+DID = "sang laughed slept fell cried smiled left danced shouted coughed".split()
+
+
+def _adjective(draw: Random) -> Iterator[Item]:
+    while True:
+        adjective, noun, verb = draw.choice([a for a in _DEGREES if a != "light"]), draw.choice(ROLES), draw.choice(DID)
+        said, foil = draw.choice(
+            (
+                (f"The {adjective} {noun} {verb}", noun),
+                (f"The {adjective} {noun} {verb}", verb),
+                (f"The {noun} is {adjective}", noun),
+                (f"The {noun} who {verb} is {adjective}", verb),
+            )
+        )
+        yield Item(f'Which word in "{said}" is the adjective?', adjective, foil)
+
+
+def _solve_adjective(passage: str, text: str) -> str:
+    words = text.split('"')[1].split()
+    return next(word for word in words if word not in ("The", "who", "is", *ROLES, *DID))
+
+
 def _cities(draw: Random) -> Iterator[Item]:
     while True:
         a, b = draw.sample(CITIES, 2)
@@ -581,22 +671,22 @@ def _solve_numbers(passage: str, text: str) -> str:
 
 
 TASKS = (
-    Task("past_or_present", FUNCTION, "completion", "inflected", _past, _solve_past),
     Task("past_tense", FUNCTION, "question", "inflected", _past_question, _solve_past_question),
-    Task("verb_form_for_auxiliary", FUNCTION, "completion", "inflected", _verb_form, _solve_verb_form),
-    Task("one_or_two", FUNCTION, "completion", "inflected", _plural, _solve_plural),
-    Task("plural", FUNCTION, "question", "inflected", _plural_question, _solve_plural_question),
+    Task("adjective_in_sentence", FUNCTION, "question", "adjective", _adjective, _solve_adjective),
+    Task("subject_or_object", FUNCTION, "question", "noun", _subject_object, _solve_subject_object),
+    Task("tense_of_question", FUNCTION, "passage", "inflected", _tense, _solve_tense),
     Task("verb_across_noun", FUNCTION, "completion", "inflected", _agreement, _solve_agreement),
+    Task("pronoun_case", FUNCTION, "completion", "inflected", _case, _solve_case),
+    Task("noun_by_number", FUNCTION, "completion", "noun", _those, _solve_those),
+    Task("agent_by_voice", FUNCTION, "completion", "name", _agent, _solve_agent),
+    Task("one_or_two", FUNCTION, "completion", "inflected", _plural, _solve_plural),
     Task("third_person", FUNCTION, "completion", "inflected", _third, _solve_third),
     Task("comparison", FUNCTION, "completion", "inflected", _degree, _solve_degree),
-    Task("adverb_or_adjective", FUNCTION, "completion", "inflected", _adverb, _solve_adverb),
-    Task("pronoun_case", FUNCTION, "completion", "inflected", _case, _solve_case),
+    Task("reflexive", FUNCTION, "completion", "inflected", _reflexive, _solve_reflexive),
+    Task("verb_form_for_auxiliary", FUNCTION, "completion", "inflected", _verb_form, _solve_verb_form),
     Task("active_or_passive", FUNCTION, "passage", "name", _voice, _solve_voice),
-    Task("who_did_it", FUNCTION, "question", "name", _doer, _solve_doer),
     Task("pronoun_by_gender", FUNCTION, "passage", "name", _pronoun, _solve_pronoun),
     Task("relative_clause", FUNCTION, "passage", "noun", _relative, _solve_relative),
-    Task("subject_or_object", FUNCTION, "question", "noun", _subject_object, _solve_subject_object),
-    Task("reflexive", FUNCTION, "completion", "inflected", _reflexive, _solve_reflexive),
-    Task("winner_by_voice", FUNCTION, "completion", "place", _cities, _solve_cities),
     Task("number_by_voice", FUNCTION, "passage", "number", _numbers, _solve_numbers),
+    Task("winner_by_voice", FUNCTION, "completion", "place", _cities, _solve_cities),
 )
