@@ -7,10 +7,9 @@ from random import Random
 from battery.task import Item, Task
 
 FUNCTION = "semantic_understanding"
-NAMES = (
-    "Anna", "Ben", "Carl", "Dora", "Emma", "Frank", "George", "Helen", "Ian", "Jack", "Kate", "Lucy", "Mark", "Nina",
-    "Oscar", "Paul", "Rose", "Sam", "Tom", "Vera", "Alice", "Bob", "Peter", "Mary",
-)  # fmt: skip
+WOMEN = ("Anna", "Alice", "Dora", "Emma", "Helen", "Kate", "Lucy", "Mary", "Nina", "Rose", "Vera", "Sarah")
+MEN = ("Ben", "Carl", "David", "Frank", "George", "Jack", "John", "Mark", "Oscar", "Paul", "Peter", "Tom")
+NAMES = WOMEN + MEN
 CITIES = (
     "Rome", "Paris", "London", "Berlin", "Madrid", "Tokyo", "Cairo", "Boston", "Chicago", "Delhi", "Moscow", "Athens",
     "Dublin", "Vienna", "Sydney", "Toronto", "Lima", "Oslo",
@@ -95,94 +94,105 @@ def _solve_antonym(passage: str, text: str) -> str:
 
 
 SAME = """
-big large small
-tiny little huge
+enormous huge tiny
+gigantic huge tiny
+tiny small big
+massive big small
 unhappy sad happy
+miserable sad happy
 glad happy sad
+joyful happy sad
+cheerful happy sad
+delighted happy sad
 quick fast slow
+rapid fast slow
+speedy fast slow
+sluggish slow fast
 wealthy rich poor
+affluent rich poor
 needy poor rich
+penniless poor rich
 noisy loud quiet
 silent quiet loud
 simple easy difficult
 hard difficult easy
+tricky difficult easy
 filthy dirty clean
 spotless clean dirty
 fearless brave cowardly
+courageous brave cowardly
 bold brave timid
 clever smart stupid
-foolish silly wise
+intelligent smart stupid
+foolish stupid wise
+idiotic stupid smart
 pretty beautiful ugly
+gorgeous beautiful ugly
+lovely beautiful ugly
 hideous ugly beautiful
 powerful strong weak
+mighty strong weak
 feeble weak strong
-new modern ancient
+frail weak strong
 ancient old new
 elderly old young
+youthful young old
 plump fat thin
+overweight fat thin
 slim thin fat
+slender thin fat
 soaked wet dry
+damp wet dry
 arid dry wet
 dim dark bright
-shiny bright dull
 secure safe dangerous
+harmless safe dangerous
 risky dangerous safe
+hazardous dangerous safe
 correct right wrong
 incorrect wrong right
 mistaken wrong right
 untrue false true
-genuine real fake
-nasty cruel kind
-gentle kind cruel
 impolite rude polite
 courteous polite rude
 vacant empty full
-broad wide narrow
 shut closed open
 inexpensive cheap expensive
 costly expensive cheap
 well-known famous unknown
+renowned famous unknown
 ill sick healthy
-fit healthy sick
+unwell sick healthy
 deceased dead alive
 living alive dead
 furious angry calm
 mad angry calm
+enraged angry calm
 peaceful calm angry
-idle lazy active
-dull boring exciting
+boring dull exciting
 thrilling exciting boring
-enormous huge tiny
-gigantic huge tiny
-close near far
-distant far near
 awful bad good
 terrible bad good
 excellent good bad
 cautious careful careless
 reckless careless careful
-unusual rare common
-usual common rare
-brief short long
+uncommon rare common
 everlasting permanent temporary
 modest humble proud
 neat tidy messy
-untidy messy tidy
-unfriendly hostile friendly
 truthful honest dishonest
-deceitful dishonest honest
 uncooked raw cooked
 bare naked dressed
-rigid stiff flexible
-nervous tense relaxed
-weary tired fresh
+weary tired rested
+exhausted tired rested
 starving hungry full
+famished hungry full
 frightened afraid brave
 scared afraid brave
-famished hungry full
-exhausted tired rested
+terrified afraid brave
 freezing cold hot
 chilly cold hot
+icy cold hot
 boiling hot cold
 scorching hot cold
 """
@@ -193,19 +203,18 @@ _MEANS = {word: same for word, same, _ in _TRIPLES}
 
 def _synonym(draw: Random) -> Iterator[Item]:
     for word, same, other in draw.sample(_TRIPLES, len(_TRIPLES)):
-        first, second = draw.sample((same, other), 2)
-        yield Item(f"Of {first} and {second}, the one that means {word} is", same, other)
+        yield Item(f"To be {word} is to be", same, other)
 
 
 def _solve_synonym(passage: str, text: str) -> str:
-    return _MEANS[re.search(r"that means ([\w-]+) is", text)[1]]
+    return _MEANS[text.split()[2]]
 
 
 KINDS_OF = {
     "bird": "robin eagle owl sparrow pigeon parrot crow swan gull hawk",
     "fish": "trout salmon tuna shark cod herring eel carp",
     "tree": "oak pine birch willow elm cedar maple palm",
-    "flower": "rose tulip daisy lily violet orchid daffodil sunflower",
+    "flower": "rose tulip daisy lily poppy orchid daffodil sunflower",
     "fruit": "apple banana pear grape plum cherry mango peach",
     "vegetable": "carrot onion cabbage spinach broccoli turnip lettuce leek",
     "insect": "ant bee wasp beetle moth fly mosquito butterfly",
@@ -219,12 +228,17 @@ KINDS_OF = {
     "weapon": "sword gun spear rifle dagger pistol cannon bow",
     "fabric": "cotton silk wool linen velvet denim nylon satin",
 }
+CLOSE = (
+    {"tree", "fruit"}, {"color", "metal"}, {"color", "fruit"}, {"color", "flower"}, {"tool", "weapon"},
+    {"weapon", "instrument"}, {"tree", "flower"}, {"fruit", "vegetable"}, {"color", "drink"},
+)  # fmt: skip
+"""Kinds that share words (a pear is a fruit and a tree): never set against each other."""
 _KIND = {word: kind for kind, words in KINDS_OF.items() for word in words.split()}
 
 
 def _category(draw: Random) -> Iterator[Item]:
     for word in draw.sample(list(_KIND), len(_KIND)):
-        foil = draw.choice([kind for kind in KINDS_OF if kind != _KIND[word]])
+        foil = draw.choice([kind for kind in KINDS_OF if kind != _KIND[word] and {kind, _KIND[word]} not in CLOSE])
         yield Item(f'What is "{word}" a kind of?', _KIND[word], foil)
 
 
@@ -237,7 +251,8 @@ def _odd_one(draw: Random) -> Iterator[Item]:
         kind, other = draw.sample(list(KINDS_OF), 2)
         same, odd = draw.sample(KINDS_OF[kind].split(), 3), draw.choice(KINDS_OF[other].split())
         words = draw.sample([*same, odd], 4)
-        yield Item(f"Which word does not belong: {', '.join(words[:3])} or {words[3]}?", odd, draw.choice(same))
+        if {kind, other} not in CLOSE:
+            yield Item(f"Which word does not belong: {', '.join(words[:3])} or {words[3]}?", odd, draw.choice(same))
 
 
 def _solve_odd_one(passage: str, text: str) -> str:
@@ -280,9 +295,10 @@ def _an(word: str) -> str:
 def _part(draw: Random) -> Iterator[Item]:
     while True:
         whole, foil = draw.sample(list(WHOLES), 2)
-        a, b = draw.sample(WHOLES[whole].split(), 2)
-        if not {a, b} & set(WHOLES[foil].split()):
-            yield Item(f"{_an(a).capitalize()} and {_an(b)} are parts of a", whole, foil)
+        parts = draw.sample(WHOLES[whole].split(), 3)
+        if not set(parts) & set(WHOLES[foil].split()) and {whole, foil} != {"farm", "country"}:
+            first, second, third = map(_an, parts)
+            yield Item(f"{first.capitalize()}, {second} and {third} are parts of a", whole, foil)
 
 
 def _solve_part(passage: str, text: str) -> str:
@@ -334,7 +350,7 @@ a place where money is kept = bank
 a place where wild animals are shown = zoo
 a place where people are buried = cemetery
 a place where goods are made = factory
-a place where guests sleep for money = hotel
+a place where guests pay to sleep = hotel
 a place where cars are repaired = garage
 a place where fruit trees grow = orchard
 a place where grapes are grown = vineyard
@@ -346,7 +362,7 @@ a thing used to open locks = key
 a thing used to sweep floors = broom
 a thing used to cut paper = scissors
 a thing used to tell the time = clock
-a thing used to keep off the rain = umbrella
+a thing used to keep dry in the rain = umbrella
 a thing used to measure heat = thermometer
 a thing used to look at stars = telescope
 a thing used to take photos = camera
@@ -389,15 +405,16 @@ def _definition(draw: Random) -> Iterator[Item]:
     rows = list(_WORD.items())
     for at in draw.sample(range(len(rows)), len(rows)):
         (text, word), near = rows[at], rows[max(at - 2, 0) : at] + rows[at + 1 : at + 3]
-        yield Item(f"What is the word for {text}?", word, draw.choice(near)[1])
+        alike = [row for row in near if row[0].split()[:2] == text.split()[:2]]
+        yield Item(f"What is the word for {text}?", word, draw.choice(alike or near)[1])
 
 
 def _solve_definition(passage: str, text: str) -> str:
     return _WORD[text.removeprefix("What is the word for ").removesuffix("?")]
 
 
-PRAISE = "wonderful lovely excellent superb delightful great fantastic".split()
-BLAME = "terrible awful horrible dreadful disappointing poor bad".split()
+PRAISE = ("wonderful", "lovely", "excellent", "superb", "delightful", "great", "fantastic")
+BLAME = ("terrible", "awful", "horrible", "dreadful", "disappointing", "poor", "bad")
 SUBJECTS = (
     ("room", "bed", "breakfast", "staff", "garden"),
     ("story", "music", "ending", "acting", "opening"),
@@ -572,9 +589,31 @@ def _solve_sense(passage: str, text: str) -> str:
     return _SENSE[passage]
 
 
+RELATIVES = (
+    ("uncle", "aunt"), ("father", "mother"), ("son", "daughter"), ("brother", "sister"), ("nephew", "niece"),
+    ("grandfather", "grandmother"), ("grandson", "granddaughter"), ("stepfather", "stepmother"),
+)  # fmt: skip
+_MALE, _FEMALE = ({pair[i] for pair in RELATIVES} for i in (0, 1))
+
+
+def _relative(draw: Random) -> Iterator[Item]:
+    while True:
+        man, woman = draw.choice(MEN), draw.choice(WOMEN)
+        male, female = draw.choice(RELATIVES)
+        first, second = draw.sample((f"{man} is my {male}", f"{woman} is my {female}"), 2)
+        asked, answer, foil = draw.choice((("man", man, woman), ("woman", woman, man)))
+        yield Item(f"{first} and {second}. The {asked} is called", answer, foil)
+
+
+def _solve_relative(passage: str, text: str) -> str:
+    sex = _FEMALE if "The woman" in text else _MALE
+    return next(name for name, word in re.findall(r"(\w+) is my (\w+)", text) if word in sex)
+
+
 TOPICS = {
     "football": "The striker scored a goal.|The goalkeeper missed the ball.|The referee showed a red card.|"
-    "The home team won by two goals.|He took the penalty.|The fans cheered in the stadium.|The coach shouted at half-time.",
+    "The home team won by two goals.|He took the penalty.|The fans cheered in the stadium.|"
+    "The coach shouted at half-time.",
     "music": "The band tuned their guitars.|She sang the second song.|The drummer lost the beat.|"
     "The choir hit a high note.|He played the violin.|The pianist bowed.|They wrote a new tune.",
     "weather": "It will rain all week.|The wind is strong today.|Clouds cover the sky.|Snow fell in the night.|"
@@ -610,8 +649,9 @@ def _solve_topic(passage: str, text: str) -> str:
 
 TASKS = (
     Task("antonym", FUNCTION, "completion", "adjective", _antonym, _solve_antonym),
-    Task("synonym_of_two", FUNCTION, "completion", "adjective", _synonym, _solve_synonym),
+    Task("synonym", FUNCTION, "completion", "adjective", _synonym, _solve_synonym),
     Task("whole_of_parts", FUNCTION, "completion", "noun", _part, _solve_part),
+    Task("man_or_woman", FUNCTION, "completion", "name", _relative, _solve_relative),
     Task("category_of_word", FUNCTION, "question", "noun", _category, _solve_category),
     Task("word_for_definition", FUNCTION, "question", "noun", _definition, _solve_definition),
     Task("review_sentiment", FUNCTION, "passage", "adjective", _sentiment, _solve_sentiment),
