@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from random import Random
 
 from battery.task import Item, Task
@@ -414,7 +415,7 @@ def _solve_definition(passage: str, text: str) -> str:
 
 
 PRAISE = ("wonderful", "lovely", "excellent", "superb", "delightful", "great", "fantastic")
-BLAME = ("terrible", "awful", "horrible", "dreadful", "disappointing", "poor", "bad")
+BLAME = ("terrible", "awful", "horrible", "dreadful", "disappointing", "poor", "nasty")
 SUBJECTS = (
     ("room", "bed", "breakfast", "staff", "garden"),
     ("story", "music", "ending", "acting", "opening"),
@@ -424,18 +425,17 @@ SUBJECTS = (
 
 
 def _sentiment(draw: Random) -> Iterator[Item]:
-    while True:
-        good = draw.random() < 0.5
+    for n in count():
+        good = n % 2 == 0
         a, b = draw.sample(draw.choice(SUBJECTS), 2)
         first, second = draw.sample(PRAISE if good else BLAME, 2)
-        answer, foil = ("positive", "negative") if good else ("negative", "positive")
-        passage = f"The {a} was {first} and the {b} was simply {second}."
-        yield Item("What kind of review is this?", answer, foil, passage)
+        answer, foil = ("good", "bad") if good else ("bad", "good")
+        yield Item(f"The {a} was {first} and the {b} was simply {second}. All in all it was", answer, foil)
 
 
 def _solve_sentiment(passage: str, text: str) -> str:
-    words = set(re.findall(r"\w+", passage))
-    return "positive" if len(words & set(PRAISE)) > len(words & set(BLAME)) else "negative"
+    words = set(re.findall(r"\w+", text))
+    return "good" if len(words & set(PRAISE)) > len(words & set(BLAME)) else "bad"
 
 
 PEOPLE = """
@@ -654,7 +654,7 @@ TASKS = (
     Task("man_or_woman", FUNCTION, "completion", "name", _relative, _solve_relative),
     Task("category_of_word", FUNCTION, "question", "noun", _category, _solve_category),
     Task("word_for_definition", FUNCTION, "question", "noun", _definition, _solve_definition),
-    Task("review_sentiment", FUNCTION, "passage", "adjective", _sentiment, _solve_sentiment),
+    Task("review_sentiment", FUNCTION, "completion", "adjective", _sentiment, _solve_sentiment),
     Task("topic_of_text", FUNCTION, "passage", "noun", _topic, _solve_topic),
     Task("thing_for_verb", FUNCTION, "passage", "noun", _use, _solve_use),
     Task("odd_word_out", FUNCTION, "question", "noun", _odd_one, _solve_odd_one),
