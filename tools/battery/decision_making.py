@@ -13,15 +13,21 @@ from random import Random
 from battery.task import Item, Task
 
 FUNCTION = "decision_making"
-NAMES = (
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NAMES = _words(
     "Anna Ben Carl Emma Jack Lucy Mark Nora Paul Sara Tom Tina Adam Clara David Henry Julia Laura Leo Ruth Rose Sam "
     "Kate Peter"
-).split()
-CITIES = (
-    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney".split()
 )
-COLORS = "red blue green yellow black white brown pink orange purple".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+CITIES = _words(
+    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney"
+)
+COLORS = _words("red blue green yellow black white brown pink orange purple")
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 
 TOOLS = {
     "cut bread": "knife",
@@ -33,13 +39,13 @@ TOOLS = {
     "move some sand": "shovel",
     "sweep the floor": "broom",
     "cut paper": "scissors",
-    "trim some hair": "scissors",
+    "trim a beard": "scissors",
     "write a letter": "pen",
     "sign a form": "pen",
     "tell the time": "clock",
     "unlock the door": "key",
     "carry water": "bucket",
-    "dry some dishes": "towel",
+    "dry wet dishes": "towel",
     "light a candle": "match",
     "start a fire": "match",
     "take a photo": "camera",
@@ -48,12 +54,12 @@ TOOLS = {
     "change a light bulb": "ladder",
     "catch butterflies": "net",
     "sew on a button": "needle",
-    "measure a line": "ruler",
+    "draw a straight line": "ruler",
     "look at the stars": "telescope",
     "stay dry in the rain": "umbrella",
     "read in the dark": "lamp",
-    "tidy some hair": "comb",
-    "wash some hands": "soap",
+    "tidy long hair": "comb",
+    "wash dirty hands": "soap",
     "tie up a boat": "rope",
     "find the way": "map",
     "tighten a screw": "screwdriver",
@@ -123,8 +129,8 @@ HELPERS = {
     "needs advice on a contract": "lawyer",
     "has a car that does not start": "mechanic",
     "has a problem with the engine": "mechanic",
-    "has a house that is on fire": "firefighters",
-    "sees smoke in the kitchen": "firefighters",
+    "sees flames in the house": "firefighters",
+    "smells smoke in the kitchen": "firefighters",
     "has been robbed": "police",
     "has seen a thief in the house": "police",
     "has a high fever": "doctor",
@@ -155,7 +161,6 @@ CAREERS = {
     "senator": "politics",
     "mayor": "politics",
     "reporter": "journalism",
-    "astronaut": "physics",
     "builder of bridges": "engineering",
     "designer of houses": "architecture",
 }
@@ -168,7 +173,7 @@ CAREER_RIVALS = (
 )
 MATERIALS = {
     "knit a scarf": "wool",
-    "make a gold ring": "gold",
+    "make a wedding ring": "gold",
     "bake a cake": "flour",
     "make a window": "glass",
     "write a letter": "paper",
@@ -183,15 +188,20 @@ MATERIALS = {
     "make shoes": "leather",
     "fuel the car": "gasoline",
     "fill a pillow": "feathers",
-    "make lemonade": "lemons",
-    "make apple juice": "apples",
+    "make cider": "apples",
     "make french fries": "potatoes",
     "build a campfire": "wood",
     "make toast": "bread",
-    "melt it on the pizza": "cheese",
     "sew a dress": "silk",
-    "boil some pasta": "water",
 }
+
+MATERIAL_RIVALS = (
+    {"flour", "eggs", "sugar", "milk", "bread", "grapes", "apples", "carrots", "potatoes", "fish", "cheese"},
+    {"hay", "carrots", "apples", "bread", "potatoes", "grapes"},
+    {"bricks", "wood", "glass"},
+    {"wool", "silk", "leather", "feathers"},
+    {"wood", "gasoline", "paper"},
+)
 
 
 def _pair(draw: Random, pool: list) -> tuple:
@@ -281,7 +291,8 @@ def _career(draw: Random) -> Iterator[Item]:
         goal, right, wrong, options = _goal(draw, CAREERS, CAREER_RIVALS)
         name = draw.choice(NAMES)
         yield Item(
-            f"{name} can study {options[0]} or {options[1]}. {name} wants to become {_article(goal)}. So {name} studies",
+            f"{name} can study {options[0]} or {options[1]}. {name} wants to become {_article(goal)}. "
+            f"So {name} studies",
             right, wrong,
         )  # fmt: skip
 
@@ -292,11 +303,9 @@ def _solve_career(passage: str, text: str) -> str:
 
 def _material(draw: Random) -> Iterator[Item]:
     while True:
-        goal, right, wrong, options = _goal(draw, MATERIALS)
+        goal, right, wrong, options = _goal(draw, MATERIALS, MATERIAL_RIVALS)
         name = draw.choice(NAMES)
-        yield Item(
-            f"{name} can buy {options[0]} or {options[1]}. {name} wants to {goal}. So {name} buys the", right, wrong
-        )
+        yield Item(f"{name} can buy {options[0]} or {options[1]}. {name} wants to {goal}. So {name} buys", right, wrong)
 
 
 def _solve_material(passage: str, text: str) -> str:
@@ -404,7 +413,7 @@ def _solve_hire(passage: str, text: str) -> str:
 # --- limits and groups ---------------------------------------------------------------------------------------
 def _cheaper(draw: Random) -> Iterator[Item]:
     while True:
-        colors, thing = _pair(draw, COLORS), draw.choice("bag coat hat cup lamp ball".split())
+        colors, thing = _pair(draw, COLORS), draw.choice(_words("bag coat hat cup lamp ball"))
         prices = draw.sample((draw.randint(2, 9), draw.randint(20, 99)), 2)
         cheap, dear = colors if prices[0] < prices[1] else colors[::-1]
         name = draw.choice(NAMES)

@@ -11,17 +11,23 @@ from random import Random
 from battery.task import Item, Task
 
 FUNCTION = "logical_reasoning"
-NAMES = (
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NAMES = _words(
     "Anna Ben Carl Emma Jack Lucy Mark Nora Paul Sara Tom Tina Adam Clara David Henry Julia Laura Leo Ruth Rose Sam "
     "Kate Peter"
-).split()
-CITIES = (
-    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney".split()
 )
-THINGS = "key coin ring ball letter pen watch book map card".split()
-SPOTS = "box drawer bag basket kitchen garage cellar attic car garden cupboard bottle".split()
-ROOMS = "kitchen garage cellar attic garden bedroom office library".split()
-COLORS = "red blue green yellow black white brown pink orange purple".split()
+CITIES = _words(
+    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney"
+)
+THINGS = _words("key coin ring ball letter pen watch book map card")
+SPOTS = _words("box drawer bag basket kitchen garage cellar attic car garden cupboard bottle")
+ROOMS = _words("kitchen garage cellar attic garden bedroom office library")
+COLORS = _words("red blue green yellow black white brown pink orange purple")
 DEEDS = (
     "broke the vase",
     "won the race",
@@ -54,9 +60,9 @@ STATES = {
     "rope": ("long short", "thick thin", "wet dry", "strong weak"),
 }
 """Kind of thing -> pairs of states of which it can have one only."""
-CREATURES = "dax wug gorp fep zorp mip tove lorp nim plim blick grend".split()
-PARTS = "stripes spots horns wings tails teeth claws scales feathers fins".split()
-VERBS = "sings dances swims runs paints cooks reads writes skis climbs jumps sleeps laughs talks walks plays".split()
+CREATURES = _words("dax wug gorp fep zorp mip tove lorp nim plim blick grend")
+PARTS = _words("stripes spots horns wings tails teeth claws scales feathers fins")
+VERBS = _words("sings dances swims runs paints cooks reads writes skis climbs jumps sleeps laughs talks walks plays")
 ORDERS = (
     ("taller", "tallest", "shortest"),
     ("older", "oldest", "youngest"),
@@ -174,8 +180,8 @@ def _one_each(draw: Random) -> Iterator[Item]:
         names, cities = _pair(draw, NAMES), _pair(draw, CITIES)
         (known, asked), (taken, left) = draw.sample(names, 2), draw.sample(cities, 2)
         yield Item(
-            f"{names[0]} and {names[1]} live in {cities[0]} and {cities[1]}, one in each city. {known} lives in {taken}. "
-            f"So {asked} lives in",
+            f"{names[0]} and {names[1]} live in {cities[0]} and {cities[1]}, one in each city. "
+            f"{known} lives in {taken}. So {asked} lives in",
             left, taken,
         )  # fmt: skip
 
@@ -285,11 +291,11 @@ def _solve_order_of_three(passage: str, text: str) -> str:
 def _same_color(draw: Random) -> Iterator[Item]:
     while True:
         one, two, third = draw.sample(NAMES, 3)
-        colors, thing = _pair(draw, COLORS), draw.choice("car bag cup hat coat ball house bike".split())
+        colors, thing = _pair(draw, COLORS), draw.choice(_words("car bag cup hat coat ball house bike"))
         like = draw.choice((0, 1))
         yield Item(
-            f"{one}'s {thing} is {colors[0]} and {two}'s {thing} is {colors[1]}. {third}'s {thing} has the same color as "
-            f"{(one, two)[like]}'s. What color is {third}'s {thing}?",
+            f"{one}'s {thing} is {colors[0]} and {two}'s {thing} is {colors[1]}. "
+            f"{third}'s {thing} has the same color as {(one, two)[like]}'s. What color is {third}'s {thing}?",
             colors[like], colors[1 - like],
         )  # fmt: skip
 
