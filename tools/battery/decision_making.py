@@ -171,37 +171,6 @@ CAREER_RIVALS = (
     {"physics", "engineering", "architecture", "computing"},
     {"art", "architecture"},
 )
-MATERIALS = {
-    "knit a scarf": "wool",
-    "make a wedding ring": "gold",
-    "bake a cake": "flour",
-    "make a window": "glass",
-    "write a letter": "paper",
-    "build a wall": "bricks",
-    "make cheese": "milk",
-    "sweeten the tea": "sugar",
-    "make wine": "grapes",
-    "make an omelette": "eggs",
-    "feed the rabbit": "carrots",
-    "feed the cat": "fish",
-    "feed the horse": "hay",
-    "make shoes": "leather",
-    "fuel the car": "gasoline",
-    "fill a pillow": "feathers",
-    "make cider": "apples",
-    "make french fries": "potatoes",
-    "build a campfire": "wood",
-    "make toast": "bread",
-    "sew a dress": "silk",
-}
-
-MATERIAL_RIVALS = (
-    {"flour", "eggs", "sugar", "milk", "bread", "grapes", "apples", "carrots", "potatoes", "fish", "cheese"},
-    {"hay", "carrots", "apples", "bread", "potatoes", "grapes"},
-    {"bricks", "wood", "glass"},
-    {"wool", "silk", "leather", "feathers"},
-    {"wood", "gasoline", "paper"},
-)
 
 
 def _pair(draw: Random, pool: list) -> tuple:
@@ -244,16 +213,6 @@ def _solve_tool(passage: str, text: str) -> str:
     return TOOLS[re.search(r" use to (.+)\?", text).group(1)]
 
 
-def _tool_asked(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, TOOLS, TOOL_RIVALS)
-        yield Item(f"To {goal}, should {draw.choice(NAMES)} take the {options[0]} or the {options[1]}?", right, wrong)
-
-
-def _solve_tool_asked(passage: str, text: str) -> str:
-    return TOOLS[re.match(r"To (.+), should", text).group(1)]
-
-
 def _place(draw: Random) -> Iterator[Item]:
     while True:
         goal, right, wrong, options = _goal(draw, PLACES, PLACE_RIVALS)
@@ -269,13 +228,6 @@ def _solve_place(passage: str, text: str) -> str:
 
 
 def _helper(draw: Random) -> Iterator[Item]:
-    while True:
-        need, right, wrong, _ = _goal(draw, HELPERS)
-        name = draw.choice(NAMES)
-        yield Item(f"{name} {need}. So {name} should call the", right, wrong)
-
-
-def _helper_asked(draw: Random) -> Iterator[Item]:
     while True:
         need, right, wrong, _ = _goal(draw, HELPERS)
         name = draw.choice(NAMES)
@@ -299,17 +251,6 @@ def _career(draw: Random) -> Iterator[Item]:
 
 def _solve_career(passage: str, text: str) -> str:
     return CAREERS[re.search(r" wants to become an? (.+)\. So", text).group(1)]
-
-
-def _material(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, MATERIALS, MATERIAL_RIVALS)
-        name = draw.choice(NAMES)
-        yield Item(f"{name} can buy {options[0]} or {options[1]}. {name} wants to {goal}. So {name} buys", right, wrong)
-
-
-def _solve_material(passage: str, text: str) -> str:
-    return MATERIALS[re.search(r" wants to (.+)\. So", text).group(1)]
 
 
 def _line_to_place(draw: Random) -> Iterator[Item]:
@@ -457,19 +398,16 @@ def _solve_free_day(passage: str, text: str) -> str:
 
 
 TASKS = (
-    Task("tool", FUNCTION, "passage", "noun", _tool, _solve_tool),
-    Task("tool_asked", FUNCTION, "question", "noun", _tool_asked, _solve_tool_asked),
-    Task("place", FUNCTION, "completion", "place", _place, _solve_place),
-    Task("helper", FUNCTION, "completion", "noun", _helper, _solve_helper),
-    Task("helper_asked", FUNCTION, "question", "noun", _helper_asked, _solve_helper),
-    Task("career", FUNCTION, "completion", "noun", _career, _solve_career),
-    Task("material", FUNCTION, "completion", "noun", _material, _solve_material),
-    Task("way", FUNCTION, "completion", "noun", _way, _solve_way),
-    Task("numbered", FUNCTION, "completion", "number", _numbered, _solve_numbered),
-    Task("trip", FUNCTION, "completion", "place", _trip, _solve_trip),
-    Task("hire", FUNCTION, "completion", "name", _hire, _solve_hire),
-    Task("line_to_place", FUNCTION, "passage", "number", _line_to_place, _solve_line_to_place),
-    Task("cheaper", FUNCTION, "question", "adjective", _cheaper, _solve_cheaper),
-    Task("vote", FUNCTION, "completion", "place", _vote, _solve_vote),
+    Task("tool_for_purpose", FUNCTION, "passage", "noun", _tool, _solve_tool),
+    Task("place_for_goal", FUNCTION, "completion", "place", _place, _solve_place),
+    Task("helper_for_need", FUNCTION, "question", "noun", _helper, _solve_helper),
+    Task("study_for_career", FUNCTION, "completion", "noun", _career, _solve_career),
+    Task("way_without_fault", FUNCTION, "completion", "noun", _way, _solve_way),
+    Task("number_without_fault", FUNCTION, "completion", "number", _numbered, _solve_numbered),
+    Task("trip_without_drawback", FUNCTION, "completion", "place", _trip, _solve_trip),
+    Task("hire_without_fault", FUNCTION, "completion", "name", _hire, _solve_hire),
+    Task("bus_for_goal", FUNCTION, "passage", "number", _line_to_place, _solve_line_to_place),
+    Task("cheaper_of_two", FUNCTION, "question", "adjective", _cheaper, _solve_cheaper),
+    Task("majority_vote", FUNCTION, "completion", "place", _vote, _solve_vote),
     Task("free_day", FUNCTION, "passage", "noun", _free_day, _solve_free_day),
 )

@@ -26,7 +26,6 @@ CITIES = _words(
 )
 THINGS = _words("key coin ring ball letter pen watch book map card")
 SPOTS = _words("box drawer bag basket kitchen garage cellar attic car garden cupboard bottle")
-ROOMS = _words("kitchen garage cellar attic garden bedroom office library")
 COLORS = _words("red blue green yellow black white brown pink orange purple")
 DEEDS = (
     "broke the vase",
@@ -62,7 +61,6 @@ STATES = {
 """Kind of thing -> pairs of states of which it can have one only."""
 CREATURES = _words("dax wug gorp fep zorp mip tove lorp nim plim blick grend")
 PARTS = _words("stripes spots horns wings tails teeth claws scales feathers fins")
-VERBS = _words("sings dances swims runs paints cooks reads writes skis climbs jumps sleeps laughs talks walks plays")
 ORDERS = (
     ("taller", "tallest", "shortest"),
     ("older", "oldest", "youngest"),
@@ -83,6 +81,19 @@ CONVERSES = (
     ("louder", "quieter"),
 )
 
+COMPARISONS = {
+    "was born before": ("older", "younger"),
+    "was born after": ("younger", "older"),
+    "won the race against": ("faster", "slower"),
+    "lost the race against": ("slower", "faster"),
+    "lifts more than": ("stronger", "weaker"),
+    "lifts less than": ("weaker", "stronger"),
+    "owns more money than": ("richer", "poorer"),
+    "owns less money than": ("poorer", "richer"),
+    "weighs more than": ("heavier", "lighter"),
+    "weighs less than": ("lighter", "heavier"),
+}
+
 
 def _pair(draw: Random, pool: list[str]) -> tuple[str, str]:
     """Return two different entries in random order."""
@@ -96,7 +107,7 @@ def _other(options: list[str], excluded: str) -> str:
     return left
 
 
-# --- one of two or three, and not that one -------------------------------------------------------------------
+# --- one of two, and not that one -------------------------------------------------------------------
 def _either_spot(draw: Random) -> Iterator[Item]:
     while True:
         options, thing = _pair(draw, SPOTS), draw.choice(THINGS)
@@ -139,25 +150,6 @@ def _door_number(draw: Random) -> Iterator[Item]:
 def _solve_door_number(passage: str, text: str) -> str:
     *options, out = re.findall(r"\d", text)
     return _other(options, out)
-
-
-def _one_of_three(draw: Random) -> Iterator[Item]:
-    while True:
-        names = draw.sample(NAMES, 3)
-        left, *out = draw.sample(names, 3)
-        deed, no_deed, who = draw.choice(
-            (("won", "did not win", "winner"), ("lied", "did not lie", "liar"), ("drove", "did not drive", "driver"))
-        )
-        yield Item(
-            f"One of {names[0]}, {names[1]} and {names[2]} {deed}. {out[0]} and {out[1]} {no_deed}. The {who} is",
-            left, draw.choice(out),
-        )  # fmt: skip
-
-
-def _solve_one_of_three(passage: str, text: str) -> str:
-    *options, one, two = re.match(r"One of (\w+), (\w+) and (\w+) \w+\. (\w+) and (\w+) ", text).groups()
-    (left,) = set(options) - {one, two}
-    return left
 
 
 def _exclusive_state(draw: Random) -> Iterator[Item]:
@@ -210,6 +202,12 @@ def _solve_opposite_outcome(passage: str, text: str) -> str:
 
 
 # --- a rule and a case ---------------------------------------------------------------------------------------
+def _rule_applied(draw: Random) -> Iterator[Item]:
+    while True:
+        kind, name, (has, foil) = draw.choice(CREATURES), draw.choice(NAMES), _pair(draw, PARTS)
+        yield Item(f"Every {kind} has {has}. {name} is a {kind}. So {name} has", has, foil)
+
+
 def _rule_and_case(draw: Random) -> Iterator[Item]:
     while True:
         kind, name, (has, lacks) = draw.choice(CREATURES), draw.choice(NAMES), _pair(draw, PARTS)
@@ -223,39 +221,6 @@ def _solve_rule_and_case(passage: str, text: str) -> str:
     return re.search(rf"Every {kind} has (\w+)\.", text).group(1)
 
 
-def _whoever(draw: Random) -> Iterator[Item]:
-    while True:
-        verbs, name = draw.sample(VERBS, 4), draw.choice(NAMES)
-        case = draw.choice((0, 2))
-        yield Item(
-            f"Whoever {verbs[0]} also {verbs[1]}. Whoever {verbs[2]} also {verbs[3]}. {name} {verbs[case]}. "
-            f"So {name} also",
-            verbs[case + 1], verbs[3 - case],
-        )  # fmt: skip
-
-
-def _solve_whoever(passage: str, text: str) -> str:
-    rules = dict(re.findall(r"Whoever (\w+) also (\w+)\.", text))
-    return rules[re.search(r"\. [A-Z]\w+ (\w+)\. So", text).group(1)]
-
-
-def _signal(draw: Random) -> Iterator[Item]:
-    while True:
-        name, (one, two), on = draw.choice(NAMES), _pair(draw, ROOMS), draw.choice((True, False))
-        first = draw.choice(("on", "off"))
-        second = "off" if first == "on" else "on"
-        yield Item(
-            f"When {name} is in the {one}, the light is {first}. When {name} is in the {two}, the light is {second}. "
-            f"Now the light is {first if on else second}. So {name} is in the",
-            one if on else two, two if on else one,
-        )  # fmt: skip
-
-
-def _solve_signal(passage: str, text: str) -> str:
-    room = {light: room for room, light in re.findall(r"in the (\w+), the light is (\w+)\.", text)}
-    return room[re.search(r"Now the light is (\w+)\.", text).group(1)]
-
-
 # --- relations -----------------------------------------------------------------------------------------------
 def _converse(draw: Random) -> Iterator[Item]:
     while True:
@@ -267,6 +232,19 @@ def _solve_converse(passage: str, text: str) -> str:
     said = re.search(r"is (\w+) than", text).group(1)
     (pair,) = (p for p in CONVERSES if said in p)
     return _other(list(pair), said)
+
+
+def _comparison(draw: Random) -> Iterator[Item]:
+    while True:
+        (one, two), fact = _pair(draw, NAMES), draw.choice(list(COMPARISONS))
+        pair, about = COMPARISONS[fact], draw.choice((0, 1))
+        first, second = (one, two) if about == 0 else (two, one)
+        yield Item(f"{one} {fact} {two}. So {first}, compared with {second}, is", pair[about], pair[1 - about])
+
+
+def _solve_comparison(passage: str, text: str) -> str:
+    one, fact, two, first = re.match(r"(\w+) (.+) (\w+)\. So (\w+), compared", text).groups()
+    return COMPARISONS[fact][(one, two).index(first)]
 
 
 def _order_of_three(draw: Random) -> Iterator[Item]:
@@ -309,14 +287,13 @@ TASKS = (
     Task("either_spot", FUNCTION, "completion", "noun", _either_spot, _solve_either_spot),
     Task("who_did_it", FUNCTION, "question", "name", _who_did_it, _solve_who_did_it),
     Task("door_number", FUNCTION, "completion", "number", _door_number, _solve_door_number),
-    Task("one_of_three", FUNCTION, "completion", "name", _one_of_three, _solve_one_of_three),
     Task("exclusive_state", FUNCTION, "completion", "adjective", _exclusive_state, _solve_exclusive_state),
-    Task("one_each", FUNCTION, "completion", "place", _one_each, _solve_one_each),
+    Task("one_city_each", FUNCTION, "completion", "place", _one_each, _solve_one_each),
     Task("opposite_outcome", FUNCTION, "passage", "name", _opposite_outcome, _solve_opposite_outcome),
-    Task("rule_and_case", FUNCTION, "completion", "noun", _rule_and_case, _solve_rule_and_case),
-    Task("whoever", FUNCTION, "completion", "inflected", _whoever, _solve_whoever),
-    Task("converse", FUNCTION, "completion", "inflected", _converse, _solve_converse),
-    Task("signal", FUNCTION, "completion", "noun", _signal, _solve_signal),
+    Task("rule_applied", FUNCTION, "completion", "noun", _rule_applied, _solve_rule_and_case),
+    Task("rule_with_lure", FUNCTION, "completion", "noun", _rule_and_case, _solve_rule_and_case),
+    Task("converse_relation", FUNCTION, "completion", "inflected", _converse, _solve_converse),
+    Task("comparison_from_fact", FUNCTION, "completion", "inflected", _comparison, _solve_comparison),
     Task("order_of_three", FUNCTION, "passage", "name", _order_of_three, _solve_order_of_three),
     Task("same_color", FUNCTION, "question", "adjective", _same_color, _solve_same_color),
 )
