@@ -231,7 +231,7 @@ def _helper(draw: Random) -> Iterator[Item]:
     while True:
         need, right, wrong, _ = _goal(draw, HELPERS)
         name = draw.choice(NAMES)
-        yield Item(f"{name} {need}. Whom should {name} call?", right, wrong)
+        yield Item(f"{name} {need}. So {name} should call the", right, wrong)
 
 
 def _solve_helper(passage: str, text: str) -> str:
@@ -243,14 +243,13 @@ def _career(draw: Random) -> Iterator[Item]:
         goal, right, wrong, options = _goal(draw, CAREERS, CAREER_RIVALS)
         name = draw.choice(NAMES)
         yield Item(
-            f"{name} can study {options[0]} or {options[1]}. {name} wants to become {_article(goal)}. "
-            f"So {name} studies",
+            f"{name} can study {options[0]} or {options[1]}. What should {name} study to become {_article(goal)}?",
             right, wrong,
         )  # fmt: skip
 
 
 def _solve_career(passage: str, text: str) -> str:
-    return CAREERS[re.search(r" wants to become an? (.+)\. So", text).group(1)]
+    return CAREERS[re.search(r" to become an? (.+)\?", text).group(1)]
 
 
 def _line_to_place(draw: Random) -> Iterator[Item]:
@@ -400,8 +399,8 @@ def _solve_free_day(passage: str, text: str) -> str:
 TASKS = (
     Task("tool_for_purpose", FUNCTION, "passage", "noun", _tool, _solve_tool),
     Task("place_for_goal", FUNCTION, "completion", "place", _place, _solve_place),
-    Task("helper_for_need", FUNCTION, "question", "noun", _helper, _solve_helper),
-    Task("study_for_career", FUNCTION, "completion", "noun", _career, _solve_career),
+    Task("helper_for_need", FUNCTION, "completion", "noun", _helper, _solve_helper),
+    Task("study_for_career", FUNCTION, "question", "noun", _career, _solve_career),
     Task("way_without_fault", FUNCTION, "completion", "noun", _way, _solve_way),
     Task("number_without_fault", FUNCTION, "completion", "number", _numbered, _solve_numbered),
     Task("trip_without_drawback", FUNCTION, "completion", "place", _trip, _solve_trip),
