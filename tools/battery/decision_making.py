@@ -218,13 +218,12 @@ def _place(draw: Random) -> Iterator[Item]:
         goal, right, wrong, options = _goal(draw, PLACES, PLACE_RIVALS)
         name = draw.choice(NAMES)
         yield Item(
-            f"{name} can go to the {options[0]} or the {options[1]}. {name} wants to {goal}. So {name} goes to the",
-            right, wrong,
-        )  # fmt: skip
+            f"{name} can go to the {options[0]} or the {options[1]}. Where should {name} go to {goal}?", right, wrong
+        )
 
 
 def _solve_place(passage: str, text: str) -> str:
-    return PLACES[re.search(r" wants to (.+)\. So", text).group(1)]
+    return PLACES[re.search(r" go to (?!the )(.+)\?", text).group(1)]
 
 
 def _helper(draw: Random) -> Iterator[Item]:
@@ -398,7 +397,7 @@ def _solve_free_day(passage: str, text: str) -> str:
 
 TASKS = (
     Task("tool_for_purpose", FUNCTION, "passage", "noun", _tool, _solve_tool),
-    Task("place_for_goal", FUNCTION, "completion", "place", _place, _solve_place),
+    Task("place_for_goal", FUNCTION, "question", "place", _place, _solve_place),
     Task("helper_for_need", FUNCTION, "completion", "noun", _helper, _solve_helper),
     Task("study_for_career", FUNCTION, "question", "noun", _career, _solve_career),
     Task("way_without_fault", FUNCTION, "completion", "noun", _way, _solve_way),
