@@ -1,0 +1,519 @@
+"""Tasks that call for inference: what is not stated is read from behaviour, traces and circumstances.
+
+Nothing in these texts follows with necessity; the answer is what anyone would conclude. A cue is used once in a task,
+so that no demonstration holds the cue of an item.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from random import Random
+
+from battery.task import Item, Task
+
+GIRLS = ("Anna", "Rosa", "Mia", "Emma", "Lucy", "Sara", "Julia", "Nina", "Clara", "Ella", "Maria", "Alice")
+BOYS = ("Tom", "Ben", "Paul", "Peter", "Leo", "Max", "Jack", "David", "Mark", "Oscar", "Simon", "Adam")
+
+
+def _table(text: str) -> dict[str, str]:
+    """Return cue -> answer of lines `answer: cue | cue`."""
+    found: dict[str, str] = {}
+    for line in text.strip().splitlines():
+        answer, cues = line.split(": ", 1)
+        for cue in cues.split(" | "):
+            if cue in found:
+                raise ValueError(f"the cue {cue!r} stands twice")
+            found[cue] = answer
+    return found
+
+
+def _shuffled(draw: Random, table: dict[str, str]) -> list[tuple[str, str]]:
+    pairs = list(table.items())
+    draw.shuffle(pairs)
+    return pairs
+
+
+def _person(draw: Random) -> tuple[str, str, str]:
+    """Return a name, and he or she, and his or her."""
+    return (draw.choice(GIRLS), "she", "her") if draw.random() < 0.5 else (draw.choice(BOYS), "he", "his")
+
+
+def _other(draw: Random, table: dict[str, str], answer: str, near: dict[str, str] | None = None) -> str:
+    """Return another answer of the table, none that could also be right."""
+    barred = {answer, *(near or {}).get(answer, "").split()}
+    return draw.choice([a for a in table.values() if a not in barred])
+
+
+def _cue_solver(table: dict[str, str]) -> Callable[[str, str], str]:
+    """Return a solver: the answer of the longest cue that stands in the text."""
+
+    def solve(passage: str, text: str) -> str:
+        whole = f"{passage} {text}"
+        return table[max((cue for cue in table if cue in whole), key=len)]
+
+    return solve
+
+
+PLACES = _table("""
+beach: building a sand castle | jumping over the waves | collecting seashells | walking barefoot along the sea | lying on a towel by the sea
+library: borrowing a novel | whispering between shelves of books | bringing back three borrowed books | looking for a book on a quiet shelf | asking which novels can be borrowed
+farm: milking the cows | feeding the chickens | driving a tractor | shearing the sheep | collecting eggs from the hens
+gym: lifting weights | running on a treadmill | doing push-ups on a mat | training with a fitness coach | using the rowing machine
+hospital: waiting for a surgeon | having a broken leg treated | visiting a patient after an operation | being wheeled into surgery | holding a newborn next to a nurse
+airport: checking in for a flight | boarding a plane | waiting for a flight to land | showing a passport at the gate | watching planes take off
+church: praying in a pew | listening to the priest | singing hymns with the choir | lighting a candle before the altar | hearing the pastor preach
+bank: opening a savings account | depositing a check | asking for a loan | withdrawing cash from an account | changing dollars into euros
+zoo: watching the lions in their cage | taking photos of the penguins and giraffes | looking at elephants behind a fence | watching a keeper feed the tigers | showing a child the caged monkeys
+restaurant: ordering dinner from a waiter | choosing a meal from the menu | paying the waiter | leaving a tip for the waiter | asking the waiter for a table
+theater: watching actors on the stage | clapping as the curtain falls | waiting for the play to begin | watching the second act of a play | finding a seat before the curtain rises
+bakery: buying a fresh loaf of bread | choosing between rolls and bagels | smelling bread straight from the oven | ordering a birthday cake | buying warm buns and bread
+pool: swimming laps | diving from the high board | learning to swim | putting on goggles to swim | drying off after swimming fifty laps
+museum: looking at old paintings | studying dinosaur bones behind glass | following a guide past ancient statues | looking at a mummy from Egypt | admiring ancient vases behind glass
+hotel: checking into a room for two nights | asking the front desk for a room key | unpacking a suitcase in a rented room | calling room service | leaving the room key at reception
+stadium: cheering for the football team | watching the home team score a goal | singing with thousands of football fans | waiting for the match to kick off | seeing the players run onto the field
+""")
+
+
+def _place(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, PLACES):
+        name, he, _ = _person(draw)
+        foil = _other(draw, PLACES, answer)
+        yield Item(
+            f"{name} left the {foil} an hour ago. Now {he} is {cue}. {he.title()} is at the", answer, foil
+        )
+
+
+JOBS = _table("""
+teacher: gives lessons to children | marks homework and tests | writes on the blackboard for the class
+doctor: examines patients | writes prescriptions for patients | treats people who are ill
+farmer: grows wheat and corn | milks cows every morning | plows the fields in spring
+chef: cooks in a restaurant kitchen | prepares fine meals for diners | runs the kitchen of a hotel
+pilot: flies planes across the ocean | sits in the cockpit of a jet | lands planes at airports
+baker: makes bread before dawn | makes rolls and buns to sell | kneads dough every night
+dentist: fixes teeth | drills and fills teeth | pulls out bad teeth
+lawyer: defends clients in court | advises clients about the law | argues cases before a judge
+plumber: repairs leaking pipes | unblocks sinks and drains | installs toilets and taps
+barber: cuts men's hair | trims beards | shaves men and cuts their hair
+carpenter: builds wooden tables | saws and planes wood | makes wooden doors and shelves
+judge: sends criminals to prison | passes sentence in court | hears both lawyers and then decides
+firefighter: puts out fires | saves people from burning houses | slides down a pole when the alarm rings
+mechanic: repairs car engines | changes oil and brakes in a garage | fixes broken cars
+librarian: lends books to readers | puts returned books back on the shelves | looks after thousands of books
+photographer: takes pictures at weddings | takes portraits with a camera | works with lenses and flashes
+singer: performs songs on stage | records songs in a studio | uses only the voice on stage
+dancer: performs ballet on stage | practices ballet steps every day | tours with a ballet company
+soldier: marches with a rifle | fights in the army | wears a helmet and carries a rifle
+sailor: scrubs the deck of a ship | crosses the ocean on a ship | hoists sails and ties knots at sea
+gardener: trims hedges and waters roses | mows lawns and plants flowers | looks after flower beds in a park
+butcher: cuts and sells meat | makes sausages | sells steaks and ham
+tailor: sews suits to measure | shortens trousers and jackets | measures customers for new suits
+astronaut: floats in a space station | walks in space | trains to fly to the moon
+miner: digs coal under the ground | works deep in a coal pit | brings up ore from deep tunnels
+electrician: repairs wires and sockets | installs lights and switches | puts new wires into old houses
+vet: treats sick dogs and cats | gives injections to horses and cows | operates on pets
+writer: works on a third novel | has published ten novels | makes up stories and sells them
+detective: investigates murders | looks for clues at crime scenes | follows suspects and gathers clues
+""")
+NEAR_JOBS = {
+    "doctor": "vet dentist", "vet": "doctor dentist farmer", "dentist": "doctor vet", "chef": "baker butcher",
+    "baker": "chef", "lawyer": "judge detective", "judge": "lawyer detective", "detective": "lawyer judge",
+    "singer": "dancer", "dancer": "singer", "farmer": "gardener vet", "gardener": "farmer", "writer": "librarian",
+    "librarian": "writer teacher", "teacher": "librarian", "butcher": "chef farmer",
+}  # fmt: skip
+
+
+def _job(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, JOBS):
+        name, _, _ = _person(draw)
+        yield Item(f"{name} {cue}. What is {name}'s job?", answer, _other(draw, JOBS, answer, NEAR_JOBS))
+
+
+FEELINGS = _table("""
+happy: won first prize | got a puppy for a birthday | found the lost ring at last | got a warm hug from a best friend | danced around the room with a big smile | heard wonderful news
+sad: cried over the dead cat | lost a grandmother last week | said goodbye to a dying friend | wept at the funeral | watched the old dog die | wept over the old letters
+angry: shouted and slammed the door | found the new car scratched on purpose | yelled at the thief | was insulted in front of everyone | banged on the table and shouted | was cheated out of the money
+scared: saw a bear in front of the tent | heard strange steps in the dark house | hid under the bed from the monster | screamed when the snake moved | trembled as the wolf came closer | saw a ghost in the attic
+tired: worked all night without sleep | can hardly stay awake | just ran a whole marathon | is yawning again and again | did not sleep at all last night | fell asleep at the desk
+hungry: has not eaten since yesterday | skipped breakfast and lunch | has a growling stomach | asked for a third plate of food | ate nothing on the long trip | asked when dinner would be ready
+thirsty: drank nothing all day in the desert | has a dry mouth and asks for water | needs a big glass of water | walked all day without any water | emptied the bottle in one gulp | asked for water again and again
+cold: is shivering in the snow | went out into the frost without a coat | has blue lips and chattering teeth | stood in the icy wind without gloves | fell into the frozen lake | slept in the snow without a blanket
+hot: is sweating in the sun | wears a thick coat in July | sat too long in the sauna | opened every window and took off the sweater | worked beside the furnace all day | is sweating under three blankets
+sick: has a fever and a cough | ate bad fish and threw up | is lying in bed with the flu | was throwing up all night | called the doctor because of a high fever | stayed home from school with the flu
+bored: has nothing to do all day | stared at the wall during the long talk | counted the ceiling tiles three times | heard the same dull speech again | waited for hours with nothing to read | found the long film dull
+proud: saw a daughter win the gold medal | built a boat without any help | finished school with top grades | showed everyone the medal | got a medal from the mayor | watched a son become a doctor
+lonely: has no friends in the new town | eats alone every evening | has not spoken to anyone for weeks | lives alone on an island | spent the holidays without any company | has nobody to talk to
+nervous: has an exam in five minutes | is about to give a first speech | bites a nail before the interview | is waiting for the first performance | paces up and down before the test | will sing for a crowd in a minute
+""")
+NEAR_FEELINGS = {
+    "happy": "proud", "sad": "lonely tired angry bored scared", "angry": "sad hot scared",
+    "scared": "nervous cold angry lonely", "tired": "sick hungry thirsty hot bored sad proud",
+    "hungry": "thirsty tired sick", "thirsty": "hungry hot tired sick", "cold": "scared sick tired",
+    "hot": "thirsty tired sick", "sick": "tired sad hot cold bored", "bored": "tired lonely sad angry",
+    "proud": "happy tired", "lonely": "sad bored", "nervous": "scared",
+}  # fmt: skip
+
+
+def _feeling(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, FEELINGS):
+        name, _, _ = _person(draw)
+        yield Item(f"{name} {cue}. {name} must be very", answer, _other(draw, FEELINGS, answer, NEAR_FEELINGS))
+
+
+WEATHER = _table("""
+rainy: Everyone had opened an umbrella. | Puddles covered the road. | Water dripped from every hat. | Drops ran down the window. | Children in rubber boots jumped into puddles. | The gutters were overflowing. | People came in with soaked shoes. | The laundry on the line got soaked. | Everyone ran for shelter with a newspaper over the head. | The wipers of the cars went back and forth. | Umbrellas were everywhere. | Frogs and worms came out onto the wet path. | The drops drummed on the roof. | The picnic was soaked and the bread was wet. | The river was rising, and the roads were wet. | Wet coats hung in the hall.
+snowy: Children pulled their sleds up the hill. | All the roofs had turned white. | Men with shovels cleared the white road. | White flakes covered the cars. | The pines were bent under a white load. | Skiers were gliding down the street. | A plow was clearing the white road. | Big white flakes were drifting down. | Boots left deep prints in the white garden. | Children threw white balls at each other. | The garden lay under a thick white blanket. | A man with a carrot nose stood on the white lawn. | The dog rolled in the cold white powder. | The flakes melted on her warm hands. | The road was white, and cars slid on it. | The mountain pass was closed, for it lay deep under white drifts.
+sunny: People had put on dark glasses. | There was not a cloud in the sky. | Everyone was looking for shade. | Bathers were getting a tan on the lawn. | The sky was bright blue. | People rubbed lotion on their arms and sat in the light. | The ice cream melted in the children's hands. | A cat lay in the warm light on the step. | Everyone wore shorts and dark glasses. | The lawn was dry and yellow, and the sky was blue. | The pavement was warm, and the shadows were sharp. | Guests ate in the bright garden under a parasol. | Straw hats and dark glasses were everywhere. | The water glittered under a clear blue sky. | The light was so bright that people squinted. | Everyone sat outside and got a tan.
+windy: Hats flew off people's heads. | Kites rose high above the field. | The branches bent and swayed. | Papers whirled through the street. | The flags flapped on their poles. | The old mill turned very fast. | Sailboats raced across the lake. | The door blew open and slammed. | The scarf flew off and over the fence. | The tents were almost blown away. | The laundry flapped wildly on the line. | Her hair blew into her face. | The trees bent, and dry leaves flew past. | Dust blew into everyone's eyes. | A gust took his newspaper away. | The candles outside were blown out at once.
+foggy: Drivers could not see the car in front. | The top of the tower had vanished in grey. | Ships blew their horns because the coast could not be seen. | The street lamps were only pale blurs. | The houses across the road had vanished in a grey veil. | Nobody could see farther than ten feet. | The bridge had vanished into the grey. | Cars crept along with their lights on because nobody could see. | The planes could not land because the pilots saw nothing. | The far shore had vanished in a white haze. | People were grey shapes that came and vanished. | A thick grey haze hid the valley. | The church across the square was hidden in grey. | The lighthouse could be heard but not seen. | A white mist hid the fields. | The hikers could hardly see the path before their feet.
+""")
+
+
+def _weather(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, WEATHER):
+        name, _, _ = _person(draw)
+        day = draw.choice(("On Monday", "On Friday", "On Sunday", "At noon", "In the morning", "After lunch"))
+        passage = f"{day} {name} looked out of the window. {cue}"
+        yield Item("What was the weather like?", answer, _other(draw, WEATHER, answer), passage)
+
+
+TRACES = _table("""
+swimming: comes home with wet hair and a towel | takes off the goggles and the wet trunks | climbs out of the pool
+baking: has flour on both hands and takes a cake from the oven | has dough on the apron | puts a tray of warm cookies on the table
+fishing: comes home with a rod and three trout | brings back a bucket of trout from the river | puts down the rod and the net
+painting: has blue spots on the shirt and a brush in hand | cleans the brushes and the canvas | has red and green spots on the smock
+sleeping: gets out of bed and yawns | lifts a head from the pillow and opens both eyes | is still in pajamas and has messy hair
+crying: has red eyes and a wet handkerchief | wipes tears from both cheeks | has wet cheeks and sobs
+running: stops at the finish line and gasps for breath | comes back from the track out of breath | gasps for air and takes off the sports shoes
+cooking: comes out of the kitchen with a steaming pot | takes the soup off the stove | has sauce on the apron and a ladle in hand
+reading: closes the thick novel and puts it on the shelf | puts a bookmark between two pages | lays the newspaper aside
+skiing: comes down from the snowy slope with two poles | takes off the long boots after the last slope | puts the poles and the bindings in the car after the snowy slope
+shopping: comes home from the mall with six bags | puts milk, bread and eggs from the store into the fridge | carries bags from the market into the house
+gardening: has soil on both hands and a rake | puts away the spade and the watering can | comes in with soil on the boots and roses in hand
+dancing: leaves the ballroom out of breath | takes off the ballet shoes | comes home late from the disco
+cleaning: puts the mop and the bucket away | puts away the vacuum and the dust cloth | rinses the mop and wrings out the rag
+hunting: comes out of the woods with a gun and a dead deer | hangs up the rifle and two dead rabbits | brings home a pheasant and a shotgun
+singing: leaves the choir practice with a sore throat | bows on the opera stage and puts down the microphone | hands the microphone to the next member of the choir
+riding: gets down from the horse | takes off the saddle in the stable | leads the horse back and takes off the spurs
+camping: rolls up the tent and the sleeping bag | comes home with a tent and a camp stove | packs the tent after two nights in the woods
+boxing: climbs out of the ring and takes off the gloves | has a black eye and takes off the padded gloves | leaves the punching bag and takes off the gloves
+writing: has ink on one finger and puts down the pen | finishes a long letter | puts the pen away and seals the letter
+smoking: puts out a cigarette | smells of tobacco | empties the ashtray
+drinking: staggers out of the bar | smells of whiskey and cannot walk straight | puts down an empty beer glass
+sewing: puts the needle and thread away | bites off the thread and holds up the new dress | pricked a finger with the needle
+driving: gets out of the car | takes the key out of the car and stretches | parks the truck after six hours
+eating: puts down the fork and pushes the plate away | wipes gravy from the chin | has crumbs all over the shirt
+fighting: has a bloody nose and a torn shirt | has bruised fists and a black eye | was pulled off the other boys with a bloody lip
+studying: closes the textbooks before the exam | leaves the library with a head full of formulas | puts away notes for tomorrow's exam
+""")
+NEAR_TRACES = {
+    "baking": "cooking eating", "cooking": "baking eating", "running": "dancing driving riding", "boxing": "fighting running",
+    "fighting": "boxing drinking", "studying": "reading writing", "reading": "studying sleeping eating",
+    "writing": "studying reading", "camping": "hunting sleeping", "hunting": "camping riding", "eating": "drinking cooking",
+    "dancing": "running drinking singing", "sleeping": "reading", "drinking": "eating fighting smoking dancing",
+    "singing": "crying dancing", "cleaning": "cooking", "swimming": "cleaning",
+}  # fmt: skip
+
+
+def _trace(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, TRACES):
+        name, he, _ = _person(draw)
+        if answer == "fighting" or "trunks" in cue:
+            name, he = draw.choice(BOYS), "he"
+        foil = _other(draw, TRACES, answer, NEAR_TRACES)
+        yield Item(f"{name} {cue}. {he.title()} has been", answer, foil)
+
+
+OUTCOMES = _table("""
+melted: The ice cream stood in the hot sun until it | The snowman stood in the warm sun until it | We left the butter in the hot pan until it | The candle burned for hours until it | The chocolate lay on the hot stove until it
+broke: The vase fell from the shelf and | The plate slipped onto the stone floor and | A stone hit the window, and the glass | The old rope was pulled too hard and | The mirror dropped onto the tiles and
+froze: The night was so icy that the lake | The water pipe was out in the bitter frost and | Winter was so hard that the river | The puddle lay in the bitter frost until it | The wet towels hung in the arctic air until they
+burned: The toast stayed in too long and | Lightning set fire to the barn, and it | The paper touched the flame and | The pancake was forgotten in the pan and | The wooden house caught fire and
+sank: The boat had a big hole and | The ship hit an iceberg and | The stone was thrown into the pond and | Water filled the canoe until it | The heavy anchor was dropped into the sea and
+died: Nobody watered the plant for months, and it | The fish lay on dry land until it | The old king was very ill, and at last he | The poisoned rat crept into its hole and | After the poisonous bite the old dog
+fell: The climber lost his grip and | The chair lost a leg and | The skater slipped on the ice and | The ripe apple came off the branch and | The drunk man lost his balance and
+exploded: The bomb's timer reached zero and it | Someone lit a match near the leaking gas, and it | The fuse burned down and the dynamite | The gas tank caught fire and | The grenade lost its pin and
+grew: The seed got water and light, and it | We watered the little tree, and it | The baby ate well and | The puppy ate a lot and | After the rain the grass
+flew: The cage was opened, and the bird | A cat crept up to the pigeons, and away they | The bee left the flower and away it | The butterfly spread its wings and | The eagle spread its wings and away it
+rang: Somebody called, and the phone | The visitor pressed the button, and the bell | At seven the alarm clock | The lesson was over, and the school bell | The priest pulled the rope, and the church bell
+dried: The wet shirt hung in the sun until it | After two hours on the line the sheets | The puddle lay in the sun until it | The wet paint was left alone until it | No rain fell, and the little stream
+laughed: The clown slipped on a banana peel, and everyone | The joke was so funny that we all | Dad made a silly face, and the baby | The comedian told a joke, and the crowd | She tickled the boy until he
+cried: The toddler dropped her ice cream and | The film was so sad that we all | The boy scraped his knee and | The baby was hungry and | The bride's mother was so moved that she
+slept: He was tired, went to bed and | The baby was rocked in the cradle until it | She took a pill, lay down and | The bear crept into its winter cave and | After the long hike they crept into the tent and
+barked: A stranger came to the gate, and the dog | The dog saw a cat and | The puppy heard the doorbell and | The dog smelled a burglar and | The watchdog heard steps and
+""")
+NEAR_OUTCOMES = {
+    "melted": "burned died sank fell broke grew", "broke": "fell sank", "froze": "broke died melted dried fell grew sank", "burned": "melted exploded died fell dried broke",
+    "sank": "broke died fell froze exploded burned", "died": "fell dried cried slept grew barked froze", "fell": "broke died cried slept froze grew", "exploded": "burned broke rang", "grew": "slept cried dried died laughed froze barked",
+    "flew": "fell died slept grew", "rang": "broke exploded fell", "dried": "burned froze melted broke flew", "laughed": "cried fell slept", "cried": "laughed fell slept grew died",
+    "slept": "died cried laughed fell grew froze", "barked": "slept cried fell died flew froze grew",
+}  # fmt: skip
+
+
+def _outcome(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, OUTCOMES):
+        yield Item(cue, answer, _other(draw, OUTCOMES, answer, NEAR_OUTCOMES))
+
+
+SOUVENIRS = _table("""
+Japan: a silk kimono | a samurai sword | a book about sumo
+Italy: a model of a Venetian gondola | a photo of the Leaning Tower | a photo from the Colosseum
+France: a tiny Eiffel Tower | a bottle of Bordeaux | a photo from the top of the Eiffel Tower
+Egypt: a photo of the Sphinx | a copy of a pharaoh's mask | a photo of the pyramids
+Mexico: a big sombrero | a bottle of tequila | a photo of an Aztec temple
+Russia: a set of Matryoshka dolls | a photo of the Kremlin | a bottle of vodka from Moscow
+Australia: a boomerang | a toy kangaroo | a photo of a wild koala
+China: a toy panda and a jade Buddha | a photo of the Great Wall | a photo of the Forbidden City
+India: a green sari | a photo of the Taj Mahal | a bag of curry powder from Delhi
+Scotland: a tartan kilt | a set of bagpipes | a photo of Loch Ness
+Canada: a bottle of maple syrup | a flag with a maple leaf | a photo from Niagara on the Toronto side
+Greece: a photo of the Acropolis | a jar of Kalamata olives | a photo of the Parthenon
+Spain: a bullfighter's red cape | a pair of flamenco shoes | a photo from Barcelona
+Switzerland: a photo of the Matterhorn | an army knife with a white cross | a photo of Lake Geneva
+Brazil: a photo from the Rio carnival | a photo of Copacabana | a samba drum from Rio
+Germany: a beer mug from Munich | a piece of the Berlin Wall | a photo from the Oktoberfest
+England: a toy double-decker bus | a photo of Big Ben | a toy palace guard in a bearskin hat
+Peru: a photo of Machu Picchu | a toy llama and an Inca mask | a photo of Inca ruins near Cusco
+Kenya: a photo of Masai warriors | a carved lion from Nairobi | a photo of a safari near Nairobi
+Turkey: a photo of the Blue Mosque | a carpet from Istanbul | a lamp from the bazaar of Istanbul
+Cuba: a box of Havana cigars | a photo of old cars in Havana | a bottle of rum from Havana
+Norway: a photo of a fjord | a toy troll and a Viking ship | a photo of the fjords near Bergen
+Ireland: a green shamrock badge | a glass from a Dublin pub | a toy leprechaun
+Israel: a photo of the Wailing Wall | a bottle of water from the Dead Sea | a photo from Tel Aviv
+Thailand: a photo of a Bangkok temple | a toy tuk-tuk from Bangkok | a Buddha from Bangkok
+Vietnam: a photo from Hanoi | a photo of a street in Saigon | a silk scarf from Hanoi
+""")
+NEAR_COUNTRIES = {"Italy": "Switzerland", "Greece": "Turkey", "Thailand": "China Vietnam", "China": "Japan Vietnam", "England": "Scotland Ireland", "Scotland": "England Ireland", "Peru": "Mexico", "India": "Thailand", "Japan": "China"}  # fmt: skip
+
+
+def _souvenir(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, SOUVENIRS):
+        name, he, _ = _person(draw)
+        foil = _other(draw, SOUVENIRS, answer, NEAR_COUNTRIES)
+        told = [f"Last summer {name} went to {foil}.", f"This summer {he} came home with {cue}."]
+        yield Item(f"Where was {name} this summer?", answer, foil, " ".join(told))
+
+
+MISSING = _table("""
+umbrella: stands in the rain and gets wet | got soaked in the shower on the way | has wet hair because it began to rain
+key: cannot open the front door | stands before the locked house | cannot unlock the car
+ticket: is not let into the cinema | has trouble with the conductor on the train | may not board the train
+wallet: cannot pay the bill | has no money with him at the till | has neither cash nor cards for the cashier
+watch: has to ask strangers for the time | looks at a bare wrist to see how late it is | does not know what time it is
+phone: cannot call home | can neither text nor call anyone | has to ask a stranger to make a call
+coat: is freezing in the snow | shivers in the cold street | went out into the frost in a thin shirt
+pen: cannot sign the form | cannot write anything down | borrows something to write with
+map: does not know which road to take | is lost in a strange city | cannot find the right trail
+towel: stands dripping beside the pool | cannot dry off after the shower | is wet from the lake and cannot get dry
+passport: is sent back at the border | may not board the flight abroad | is stopped at customs on the way abroad
+camera: cannot take pictures of the wedding | sees a rare bird but cannot take a picture | sees the sunset but cannot photograph it
+helmet: was not allowed to ride the motorbike | hurt his head when the bike fell | rides the bike with a bare head
+lunch: has nothing to eat at noon | asks others at school for half a sandwich | is hungry at noon break
+racket: cannot play tennis | stands on the tennis court with only balls | came to the tennis match with empty hands
+tent: has to sleep under the open sky | has nothing to sleep in at the campsite | gets rained on at the campsite all night
+guitar: sits on stage but cannot play the strings | came to band practice with no strings to play | can sing the song but not strum it
+lamp: sits in the dark tent | cannot see a thing in the cave | has no light in the cellar
+soap: cannot get clean in the shower | cannot wash the dirt off in the bath | rubs greasy hands with plain water
+hammer: cannot drive in the nail | hits the nail with a stone | looks for something to hit the nails with
+book: has nothing to read on the train | sits in reading class and cannot join in | stares out of the train with nothing to read
+hat: has a sunburn on the bald head | has a cold head in the wind | gets the hot sun on the bald head
+spoon: cannot eat the soup | drinks the soup from the bowl | stirs the coffee with a finger
+ball: came to the soccer field, but there is nothing to kick | cannot play soccer with the team | stands on the basketball court with nothing to throw
+ring: stands at the altar and searches his pockets | kneels to propose and searches his pockets | has nothing to put on the bride's finger
+knife: cannot cut the bread | cannot slice the cheese | tears the meat apart by hand
+""")
+
+
+def _missing(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, MISSING):
+        name = draw.choice(BOYS)
+        barred = {"coat": "umbrella hat tent", "umbrella": "coat hat towel", "hat": "coat helmet umbrella", "helmet": "hat", "wallet": "ticket", "ticket": "wallet passport", "passport": "ticket wallet", "tent": "umbrella coat", "lamp": "map key", "map": "phone lamp", "soap": "towel", "towel": "soap", "lunch": "wallet", "phone": "wallet", "knife": "lunch spoon", "spoon": "lunch", "guitar": "book", "watch": "phone", "book": "phone lunch"}  # fmt: skip
+        yield Item(f"{name} {cue}. He has forgotten his", answer, _other(draw, MISSING, answer, barred))
+
+
+SIGNS = _table("""
+dog: barked behind the fence | wagged its tail and fetched the stick | howled and then chased the postman | buried a bone in the yard
+cat: meowed at the door | purred on the sofa | caught a mouse and licked its whiskers | coughed up a hairball
+cow: mooed in the meadow | gave a bucket of milk and mooed | stood in the barn to be milked
+horse: neighed in the stable | galloped away with its saddle | trotted past and pulled the carriage
+pig: grunted in the mud | rolled in the mud and oinked | stuck its snout into the trough and squealed
+duck: quacked on the pond | waddled to the pond and quacked | swam past with a row of yellow ducklings
+frog: croaked beside the pond | croaked and hopped into the pond | caught a fly with its long tongue and croaked
+bee: buzzed from flower to flower | stung me and flew back to the hive | carried nectar to the hive
+snake: hissed in the grass | slid through the grass without legs | shed its skin and hissed
+lion: roared in its cage and shook its mane | roared on the savanna | shook its golden mane
+owl: hooted in the dark tree | sat in the tree at night and hooted | turned its round face and hooted
+wolf: howled at the moon in the forest | led its pack through the snow | howled with its pack
+sheep: bleated, for it had just been shorn | gave wool and bleated | came out of the barn with thick wool
+mouse: squeaked and ate the cheese | nibbled the cheese and ran into a tiny hole | squeaked and fled from the cat
+rooster: crowed at sunrise | woke the whole farm with its crowing | flapped onto the dung heap and crowed
+spider: spun a web in the corner | sat in its web on eight legs | crept along its web toward a fly
+elephant: lifted a log with its trunk | sprayed water from its trunk | raised its trunk and its tusks
+monkey: swung from branch to branch and ate a banana | peeled a banana with its hands | swung through the trees on its long tail
+rabbit: hopped away with a carrot | wiggled its long ears and hopped away | hopped into its burrow
+bear: slept all winter in its cave | stole the honey and growled | stood on its hind legs and growled at the campers
+shark: circled the boat with its fin above the water | showed its fin and frightened the swimmers | bit the surfer and swam off
+parrot: sat in its cage and said hello | repeated every word she said | learned to say its own name in its cage
+kangaroo: hopped past with a baby in its pouch | carried a joey in its pouch | bounded across the outback
+camel: crossed the desert with two humps | carried salt across the dunes on its hump | knelt in the desert so that we could climb onto its hump
+penguin: waddled over the ice of Antarctica | slid over the ice on its belly and dived for fish | kept its egg warm on its feet in Antarctica
+""")
+NEAR_ANIMALS = {"dog": "wolf", "wolf": "dog", "cow": "sheep", "sheep": "cow horse", "horse": "camel", "camel": "horse", "mouse": "rabbit", "rabbit": "kangaroo", "kangaroo": "rabbit", "lion": "bear", "bear": "lion wolf", "cat": "owl"}  # fmt: skip
+
+
+def _sign(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, SIGNS):
+        yield Item(f"Something {cue}. What was it?", answer, _other(draw, SIGNS, answer, NEAR_ANIMALS))
+
+
+OWNED = _table("""
+doctor: stethoscope | white coat | prescription pad
+farmer: pitchfork | tractor | milk churn
+baker: rolling pin | flour sack | bread basket
+pilot: flight plan | cockpit key | flying jacket
+teacher: piece of chalk | stack of homework | class register
+carpenter: saw | plank | chisel
+barber: razor | shaving brush | hair clipper
+dentist: tooth drill | box of false teeth | tooth chart
+soldier: rifle | grenade | combat helmet
+photographer: tripod | zoom lens | flash
+singer: microphone | songbook | recording of songs
+gardener: watering can | rake | bag of seeds
+fisherman: fishing rod | net full of trout | bucket of bait
+painter: palette | easel | canvas
+tailor: tape measure | sewing machine | needle case
+plumber: pipe wrench | bag of pipes | spare tap
+firefighter: fire hose | smoke mask | fire axe
+butcher: meat cleaver | sausage | side of beef
+judge: gavel | court file | black robe
+boxer: punching bag | pair of gloves | mouth guard
+miner: pickaxe | lump of coal | headlamp
+cowboy: lasso | saddle | pair of spurs
+astronaut: space suit | moon rock | jar of space food
+librarian: stack of novels | book cart | catalog of books
+mechanic: spark plug | can of engine oil | car jack
+magician: magic wand | top hat with a rabbit | trick deck of cards
+""")
+
+
+def _two(draw: Random) -> tuple[str, str]:
+    """Return two names, of the same or of different sex."""
+    first, second = draw.sample(GIRLS + BOYS, 2)
+    return first, second
+
+
+def _owner(draw: Random) -> Iterator[Item]:
+    for cue, job in _shuffled(draw, OWNED):
+        right, wrong = _two(draw)
+        facts = [f"{right} is a {job}".replace(" a a", " an a"), f"{wrong} is a {_other(draw, OWNED, job)}".replace(" a a", " an a")]
+        draw.shuffle(facts)
+        article = "An" if cue[0] in "aeiou" else "A"
+        yield Item("Who left it behind?", right, wrong, f"{facts[0]}. {facts[1]}. {article} {cue} is lying in the hall.")
+
+
+def _solve_owner(passage: str, text: str) -> str:
+    lying = re.search(r"An? ([\w -]+) is lying", passage)
+    jobs = dict((job, name) for name, job in re.findall(r"(\w+) is an? (\w+)\.", passage))
+    return jobs[OWNED[lying[1]]] if lying else ""
+
+
+OLD = _table("""
+old: draws a pension | has grown grandchildren | has white hair and a cane | has been retired for years | remembers the war | has been married for forty years | has a beard that has gone grey | moved into a nursing home | has great-grandchildren | wears dentures
+young: is learning to walk | goes to kindergarten | sleeps in a cradle | still believes in Santa Claus | is losing baby teeth | is in first grade | plays with a rattle | rides a tricycle | cannot tie shoes yet | sits in a stroller
+""")
+
+
+def _age(draw: Random) -> Iterator[Item]:
+    while True:
+        one, two = _two(draw)
+        cues = draw.choice([c for c in OLD if OLD[c] == "old"]), draw.choice([c for c in OLD if OLD[c] == "young"])
+        asked = draw.random() < 0.5
+        facts = [f"{one} {cues[0]}.", f"{two} {cues[1]}."]
+        draw.shuffle(facts)
+        right, wrong = (one, two) if asked else (two, one)
+        yield Item(f"{' '.join(facts)} Who is {'older' if asked else 'younger'}?", right, wrong)
+
+
+def _solve_age(passage: str, text: str) -> str:
+    by = {OLD[cue]: name for name, cue in re.findall(r"(\w+) ([^.?]+)\.", text)}
+    return by["old" if "older" in text else "young"]
+
+
+def _state(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, FEELINGS):
+        right, wrong = _two(draw)
+        barred = NEAR_FEELINGS.get(answer, "").split()
+        other = draw.choice([c for c, a in FEELINGS.items() if a != answer and a not in barred and answer not in NEAR_FEELINGS[a]])
+        facts = [f"{right} {cue}.", f"{wrong} {other}."]
+        draw.shuffle(facts)
+        yield Item(f"Who is {answer}?", right, wrong, " ".join(facts))
+
+
+def _solve_state(passage: str, text: str) -> str:
+    asked = text.removeprefix("Who is ").rstrip("?")
+    return next(name for name, cue in re.findall(r"(\w+) ([^.]+)\.", passage) if FEELINGS[cue] == asked)
+
+
+def _whereabouts(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, PLACES):
+        right, wrong = _two(draw)
+        other = draw.choice([c for c, a in PLACES.items() if a != answer])
+        facts = [f"{right} is {cue}.", f"{wrong} is {other}."]
+        draw.shuffle(facts)
+        yield Item(f"{' '.join(facts)} The one at the {answer} is", right, wrong)
+
+
+def _solve_whereabouts(passage: str, text: str) -> str:
+    asked = text.split("The one at the ")[1].split()[0]
+    return next(name for name, cue in re.findall(r"(\w+) is ([^.]+)\.", text) if PLACES[cue] == asked)
+
+
+NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+COUNTS = (
+    ("{n} candles are burning on {A}'s birthday cake", "{m} balloons hang on the wall", "How old is {A} today?"),
+    ("{n} toothbrushes stand by the sink in {A}'s house", "{m} pictures hang in the hall", "How many people live there?"),
+    ("{n} plates are on {A}'s dinner table", "{m} roses stand in a vase", "How many people will eat?"),
+    ("{n} wet umbrellas stand in {A}'s hall", "{m} lamps are lit", "How many guests have come?"),
+    ("{n} leashes hang by {A}'s door", "{m} mats lie on the floor", "How many dogs does {A} have?"),
+    ("{n} saddled horses wait before {A}'s inn", "{m} barrels stand in the yard", "How many riders are inside?"),
+    ("{n} sleeping bags lie in {A}'s tent", "{m} pots hang over the fire", "How many campers are there?"),
+    ("{n} Christmas stockings hang in {A}'s house", "{m} stars hang on the tree", "How many children does {A} have?"),
+    ("{n} cribs stand in {A}'s nursery", "{m} bears are painted on the wall", "How many babies sleep there?"),
+    ("{n} parachutes opened above {A}'s field", "{m} cows looked up", "How many people had jumped?"),
+)  # fmt: skip
+
+
+def _count(draw: Random) -> Iterator[Item]:
+    while True:
+        name, _, _ = _person(draw)
+        n, m = draw.sample(NUMBERS, 2)
+        sign, aside, asked = draw.choice(COUNTS)
+        facts = [sign.format(n=n, A=name), aside.format(m=m)]
+        draw.shuffle(facts)
+        passage = f"{facts[0][0].upper()}{facts[0][1:]}, and {facts[1]}."
+        yield Item(asked.format(A=name), n, m, passage)
+
+
+def _solve_count(passage: str, text: str) -> str:
+    things = {sign.split()[1]: asked.split("{A}")[0] for sign, _, asked in COUNTS}
+    for number, thing in re.findall(rf"({'|'.join(NUMBERS)}) (?:wet |saddled |sleeping |Christmas )?(\w+)", passage, re.I):
+        if thing in ("candles", "toothbrushes", "plates", "umbrellas", "leashes", "horses", "bags", "stockings", "cribs", "parachutes"):
+            return number.lower()
+    return str(things)
+
+
+F = "inference"
+TASKS = (
+    Task("place_from_behaviour", F, "completion", "place", _place, _cue_solver(PLACES)),
+    Task("job_from_behaviour", F, "question", "noun", _job, _cue_solver(JOBS)),
+    Task("feeling_from_event", F, "completion", "adjective", _feeling, _cue_solver(FEELINGS)),
+    Task("weather_from_signs", F, "passage", "adjective", _weather, _cue_solver(WEATHER)),
+    Task("activity_from_traces", F, "completion", "inflected", _trace, _cue_solver(TRACES)),
+    Task("outcome_verb", F, "completion", "inflected", _outcome, _cue_solver(OUTCOMES)),
+    Task("country_from_souvenir", F, "passage", "place", _souvenir, _cue_solver(SOUVENIRS)),
+    Task("forgotten_thing", F, "completion", "noun", _missing, _cue_solver(MISSING)),
+    Task("animal_from_signs", F, "question", "noun", _sign, _cue_solver(SIGNS)),
+    Task("owner_of_thing", F, "passage", "name", _owner, _solve_owner),
+    Task("older_from_habits", F, "question", "name", _age, _solve_age),
+    Task("who_feels", F, "passage", "name", _state, _solve_state),
+    Task("who_is_there", F, "completion", "name", _whereabouts, _solve_whereabouts),
+    Task("number_from_traces", F, "passage", "number", _count, _solve_count),
+)
