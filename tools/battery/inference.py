@@ -77,9 +77,7 @@ def _place(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, PLACES):
         name, he, _ = _person(draw)
         foil = _other(draw, PLACES, answer)
-        yield Item(
-            f"{name} left the {foil} an hour ago. Now {he} is {cue}. {he.title()} is at the", answer, foil
-        )
+        yield Item(f"Yesterday {name} was at the {foil}. Today {he} is {cue}. So today {he} is at the", answer, foil)
 
 
 JOBS = _table("""
@@ -154,8 +152,8 @@ NEAR_FEELINGS = {
 
 def _feeling(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, FEELINGS):
-        name, _, _ = _person(draw)
-        yield Item(f"{name} {cue}. {name} must be very", answer, _other(draw, FEELINGS, answer, NEAR_FEELINGS))
+        name, he, _ = _person(draw)
+        yield Item(f"{name} {cue}. {he.title()} is very", answer, _other(draw, FEELINGS, answer, NEAR_FEELINGS))
 
 
 WEATHER = _table("""
@@ -219,7 +217,7 @@ def _trace(draw: Random) -> Iterator[Item]:
         if answer == "fighting" or "trunks" in cue:
             name, he = draw.choice(BOYS), "he"
         foil = _other(draw, TRACES, answer, NEAR_TRACES)
-        yield Item(f"{name} {cue}. {he.title()} has been", answer, foil)
+        yield Item(f"{name} {cue}. What was {name} doing before?", answer, foil)
 
 
 OUTCOMES = _table("""
@@ -286,10 +284,26 @@ NEAR_COUNTRIES = {"Italy": "Switzerland", "Greece": "Turkey", "Thailand": "China
 
 def _souvenir(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, SOUVENIRS):
-        name, he, _ = _person(draw)
+        name, _, _ = _person(draw)
         foil = _other(draw, SOUVENIRS, answer, NEAR_COUNTRIES)
-        told = [f"Last summer {name} went to {foil}.", f"This summer {he} came home with {cue}."]
-        yield Item(f"Where was {name} this summer?", answer, foil, " ".join(told))
+        yield Item(f"Which country was {name} in?", answer, foil, f"{name} came home with {cue}.")
+
+
+EVENTS = _table("""
+wedding: The bride is throwing her bouquet. | The couple are exchanging rings. | The groom is kissing the bride. | Guests throw rice over the bride and groom. | The bride walks down the aisle. | The bridesmaids follow a long white veil. | The newlyweds cut a tall white cake. | The groom has lost the rings. | The bride's father gives a toast to the couple. | The best man hands over the rings.
+funeral: The coffin is lowered into the grave. | The widow is weeping by the grave. | Mourners in black follow the coffin. | People in black throw earth into the grave. | The priest speaks about the dead man. | The family stands in tears around the coffin. | Black cars follow the hearse. | Wreaths are laid on the fresh grave. | The widow thanks the mourners. | A wreath lies on the coffin.
+birthday: A child is blowing out eight candles. | Mom has put nine candles on the cake. | Everyone sings because Anna turns six. | A boy turns ten today and unwraps his gifts. | Grandma turns eighty, and the whole family has come. | The cake says: Seven years old today! | Friends bring gifts because Ben is now twelve. | The twins turn five today. | Everyone shouts: Many happy returns! | The little girl is exactly one year old today.
+Christmas: Santa is climbing down the chimney. | The family sings carols around the tree. | Stockings hang above the fireplace. | The reindeer and the sleigh are on the roof. | Dad puts a star on top of the fir tree. | Presents from Santa lie under the tree. | Children write letters to Santa Claus. | The choir sings Silent Night. | Mom hangs mistletoe and glass balls on the fir tree. | Everyone unwraps the gifts under the fir tree.
+Halloween: Children in masks shout: Trick or treat! | A carved pumpkin with a candle grins on the porch. | Small witches and ghosts ring every doorbell. | Kids dressed as vampires ask for candy. | Fake cobwebs and pumpkins decorate the house. | A little ghost is begging for candy at the door. | Children dressed as skeletons fill their bags with candy. | The neighbors hand out candy to small witches. | Dad carves a scary face into a pumpkin. | A boy with vampire teeth goes from door to door for candy.
+Easter: Children hunt for painted eggs in the garden. | A bunny has hidden colored eggs in the grass. | Chocolate bunnies sit in a basket of eggs. | Mom dyes eggs red and blue. | Kids find chocolate eggs behind the tulips. | The church celebrates that Christ has risen. | The children roll painted eggs down the hill. | Painted eggs hang on a spring branch. | A chocolate bunny hides between the tulips. | The baskets are full of dyed eggs and chocolate bunnies.
+concert: The conductor raises his baton. | The band plays its last song, and the fans want more. | The orchestra tunes its instruments. | The pianist bows, and the hall claps. | The violins begin to play, and the audience is silent. | The singer greets the fans, and the drums begin. | Fans scream as the guitarist steps onto the stage. | The drummer begins, and the crowd sings along. | The soprano and the orchestra get loud applause. | The string quartet takes the stage.
+election: Voters stand in line before the booths. | People put their ballots into a box. | The votes for mayor are being counted. | The two candidates wait for the count of the ballots. | The new president has just won most of the votes. | Citizens choose a new parliament today. | The polls close at six, and then the count begins. | Each voter gets a ballot. | The party has won more seats than ever. | The senator lost by two hundred votes.
+""")
+
+
+def _event(draw: Random) -> Iterator[Item]:
+    for cue, answer in _shuffled(draw, EVENTS):
+        yield Item("What event is it?", answer, _other(draw, EVENTS, answer), cue)
 
 
 MISSING = _table("""
@@ -506,9 +520,10 @@ TASKS = (
     Task("job_from_behaviour", F, "question", "noun", _job, _cue_solver(JOBS)),
     Task("feeling_from_event", F, "completion", "adjective", _feeling, _cue_solver(FEELINGS)),
     Task("weather_from_signs", F, "passage", "adjective", _weather, _cue_solver(WEATHER)),
-    Task("activity_from_traces", F, "completion", "inflected", _trace, _cue_solver(TRACES)),
+    Task("activity_from_traces", F, "question", "inflected", _trace, _cue_solver(TRACES)),
     Task("outcome_verb", F, "completion", "inflected", _outcome, _cue_solver(OUTCOMES)),
     Task("country_from_souvenir", F, "passage", "place", _souvenir, _cue_solver(SOUVENIRS)),
+    Task("event_from_scene", F, "passage", "noun", _event, _cue_solver(EVENTS)),
     Task("forgotten_thing", F, "completion", "noun", _missing, _cue_solver(MISSING)),
     Task("animal_from_signs", F, "question", "noun", _sign, _cue_solver(SIGNS)),
     Task("owner_of_thing", F, "passage", "name", _owner, _solve_owner),

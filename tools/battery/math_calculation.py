@@ -15,6 +15,8 @@ SINGULAR = ("pen", "cup", "toy", "cake", "book", "ball", "hat", "lamp", "plate",
 CITIES = ("Paris", "Rome", "London", "Berlin", "Madrid", "Boston", "Chicago", "Dallas", "Denver", "Miami", "Moscow", "Tokyo")  # fmt: skip
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
+ORDINALS = ("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+            "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth").split()  # fmt: skip
 ONES = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
         "seventeen eighteen nineteen twenty").split()  # fmt: skip
 
@@ -30,7 +32,7 @@ def _numbers(text: str) -> list[int]:
 
 def _sum(draw: Random) -> Iterator[Item]:
     while True:
-        a, b = draw.randint(2, 49), draw.randint(2, 49)
+        a, b = draw.randint(1, 12), draw.randint(2, 9)
         yield Item(f"{a} + {b} =", str(a + b), _near(draw, a + b))
 
 
@@ -136,24 +138,53 @@ def _solve_day(passage: str, text: str) -> str:
     return DAYS[(at + (-n if "ago" in text else n)) % 7]
 
 
-def _step(names: tuple[str, ...]) -> Callable[[Random], Iterator[Item]]:
-    def make(draw: Random) -> Iterator[Item]:
-        while True:
-            at, step = draw.randrange(len(names)), draw.choice((1, 2, -1))
-            length = draw.choice((3, 4, 5))
-            seen = [names[(at + step * n) % len(names)] for n in range(length)]
-            answer = names[(at + step * length) % len(names)]
-            foil = draw.choice([n for n in names if n != answer and n not in seen])
-            yield Item(" ".join(f"{n}," for n in seen), answer, foil)
-
-    return make
+def _calendar(draw: Random) -> Iterator[Item]:
+    while True:
+        names = draw.choice((DAYS, MONTHS, MONTHS))
+        at, length = draw.randrange(len(names)), draw.randint(2, 5)
+        seen = [names[(at + n) % len(names)] for n in range(length)]
+        yield Item(" ".join(f"{n}," for n in seen), names[(at + length) % len(names)], draw.choice(seen))
 
 
-def _solve_step(passage: str, text: str) -> str:
+def _solve_calendar(passage: str, text: str) -> str:
     seen = text.replace(",", "").split()
     names = DAYS if seen[0] in DAYS else MONTHS
-    a, b = (names.index(n) for n in seen[-2:])
-    return names[(2 * b - a) % len(names)]
+    return names[(names.index(seen[-1]) + 1) % len(names)]
+
+
+def _ordinal(draw: Random) -> Iterator[Item]:
+    while True:
+        at, step, length = draw.randrange(16), draw.choice((1, 2)), draw.randint(2, 5)
+        last = at + step * length
+        if last < len(ORDINALS):
+            foil = draw.choice([n for n in (last - 1, last + 1) if n < len(ORDINALS)])
+            seen = [ORDINALS[at + step * n] for n in range(length)]
+            yield Item(" ".join(f"{n}," for n in seen), ORDINALS[last], ORDINALS[foil])
+
+
+def _solve_ordinal(passage: str, text: str) -> str:
+    *_, a, b = (ORDINALS.index(n) for n in text.replace(",", "").split())
+    return ORDINALS[2 * b - a]
+
+
+def _year(draw: Random) -> Iterator[Item]:
+    while True:
+        year = draw.randint(1901, 2024)
+        yield Item(f"This year is {year}. Next year will be", str(year + 1), str(year + draw.choice((-1, 2))))
+
+
+def _solve_year(passage: str, text: str) -> str:
+    return str(_numbers(text)[0] + 1)
+
+
+def _birthday(draw: Random) -> Iterator[Item]:
+    while True:
+        age, name = draw.choice([n for n in range(2, 90) if n not in (9, 99)]), draw.choice(NAMES)
+        yield Item(f"How old will {name} be next year?", str(age + 1), str(age), f"{name} is {age} years old this year.")
+
+
+def _solve_birthday(passage: str, text: str) -> str:
+    return str(_numbers(passage)[0] + 1)
 
 
 def _parity(draw: Random) -> Iterator[Item]:
@@ -387,7 +418,10 @@ TASKS = (
     Task("number_before_or_after", F, "question", "number", _successor, _solve_successor),
     Task("sum_in_words", F, "completion", "number", _words, _solve_words),
     Task("day_in_days", F, "question", "noun", _day, _solve_day),
-    Task("month_sequence", F, "completion", "noun", _step(MONTHS), _solve_step),
+    Task("calendar_sequence", F, "completion", "noun", _calendar, _solve_calendar),
+    Task("ordinal_sequence", F, "completion", "adjective", _ordinal, _solve_ordinal),
+    Task("next_year", F, "completion", "number", _year, _solve_year),
+    Task("age_next_year", F, "passage", "number", _birthday, _solve_birthday),
     Task("odd_or_even", F, "completion", "adjective", _parity, _solve_parity),
     Task("larger_or_smaller", F, "completion", "inflected", _compare, _solve_compare),
     Task("word_sum", F, "passage", "number", _story, _solve_story),
