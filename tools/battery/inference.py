@@ -222,27 +222,29 @@ def _trace(draw: Random) -> Iterator[Item]:
 
 OUTCOMES = _table("""
 melted: The ice cream stood in the hot sun until it | The snowman stood in the warm sun until it | We left the butter in the hot pan until it | The candle burned for hours until it | The chocolate lay on the hot stove until it
-broke: The vase fell from the shelf and | The plate slipped onto the stone floor and | A stone hit the window, and the glass | The old rope was pulled too hard and | The mirror dropped onto the tiles and
-froze: The night was so icy that the lake | The water pipe was out in the bitter frost and | Winter was so hard that the river | The puddle lay in the bitter frost until it | The wet towels hung in the arctic air until they
-burned: The toast stayed in too long and | Lightning set fire to the barn, and it | The paper touched the flame and | The pancake was forgotten in the pan and | The wooden house caught fire and
-sank: The boat had a big hole and | The ship hit an iceberg and | The stone was thrown into the pond and | Water filled the canoe until it | The heavy anchor was dropped into the sea and
-died: Nobody watered the plant for months, and it | The fish lay on dry land until it | The old king was very ill, and at last he | The poisoned rat crept into its hole and | After the poisonous bite the old dog
-fell: The climber lost his grip and | The chair lost a leg and | The skater slipped on the ice and | The ripe apple came off the branch and | The drunk man lost his balance and
-exploded: The bomb's timer reached zero and it | Someone lit a match near the leaking gas, and it | The fuse burned down and the dynamite | The gas tank caught fire and | The grenade lost its pin and
+broke: The vase fell from the shelf and | The plate slipped onto the stone floor and | A stone hit the window, and the glass | The old rope was pulled too hard and | The branch was too thin for the boy, so it | The mirror dropped onto the tiles and
+froze: The night was so cold that the milk in the shed | The water pipe was out in the bitter frost and | Winter was so hard that the river | After a week of frost the whole lake | The wet towels hung in the arctic air until they
+burned: The toast stayed in too long and | Lightning set fire to the barn, and it | The paper touched the flame and | The pancake was forgotten in the pan and | The wooden house caught fire and | The dry leaves caught fire and
+sank: The boat had a big hole and | The ship hit an iceberg and | The stone was thrown into the pond and | Water filled the canoe until it | The torpedo hit the ship, and slowly it
+died: Nobody watered the plant for months, and it | They did all they could for the old cat, but it | The old king was very ill, and at last he | The poisoned rat crept into its hole and | After the poisonous bite the old dog
+fell: The climber lost his grip and | The baby took two steps, and then he | He tripped over the cable and | The ripe apple came off the branch and | The tree was sawn through, and down it | The drunk man lost his balance and
+exploded: The bomb's timer reached zero and it | The bomb fell onto the street and | The fuse burned down and the dynamite | The boy lit the firecracker, and it | The grenade lost its pin and
 grew: The seed got water and light, and it | We watered the little tree, and it | The baby ate well and | The puppy ate a lot and | After the rain the grass
-flew: The cage was opened, and the bird | A cat crept up to the pigeons, and away they | The bee left the flower and away it | The butterfly spread its wings and | The eagle spread its wings and away it
-rang: Somebody called, and the phone | The visitor pressed the button, and the bell | At seven the alarm clock | The lesson was over, and the school bell | The priest pulled the rope, and the church bell
-dried: The wet shirt hung in the sun until it | After two hours on the line the sheets | The puddle lay in the sun until it | The wet paint was left alone until it | No rain fell, and the little stream
-laughed: The clown slipped on a banana peel, and everyone | The joke was so funny that we all | Dad made a silly face, and the baby | The comedian told a joke, and the crowd | She tickled the boy until he
-cried: The toddler dropped her ice cream and | The film was so sad that we all | The boy scraped his knee and | The baby was hungry and | The bride's mother was so moved that she
-slept: He was tired, went to bed and | The baby was rocked in the cradle until it | She took a pill, lay down and | The bear crept into its winter cave and | After the long hike they crept into the tent and
-barked: A stranger came to the gate, and the dog | The dog saw a cat and | The puppy heard the doorbell and | The dog smelled a burglar and | The watchdog heard steps and
+flew: The bird spread its wings and away it | A cat crept up to the pigeons, and away they | The bee left the flower and away it | The butterfly spread its wings and | The eagle spread its wings and away it
+rang: Somebody called, and the phone | The visitor pressed the button, and the bell | At seven the alarm clock | The lesson was over, and the school bell | Mom was calling, so my phone | The priest pulled the rope, and the church bell
+laughed: The clown slipped on a banana peel, and everyone | The joke was so funny that we all | The film was so funny that everyone | The comedian told a joke, and the crowd | She tickled the happy boy until he
+cried: The toddler dropped her ice cream and | The film was so sad that we all | The boy scraped his knee and | The baby was hungry and | When her cat died, the little girl | The bride's mother was so moved that she
+slept: He was tired, went to bed and | The baby was rocked in the cradle until it | She took a pill, lay down and | The bear crept into its winter cave and | The tired child lay down in bed and | After the long hike they crept into the tent and
+rose: The curtain was pulled up, and slowly it | The balloon was filled with hot air, and into the sky it | The price of bread went up, and the price of milk also | Morning came, and in the east the sun | With yeast in it the dough
+bled: She cut her finger, and it | The knife went deep into his arm, and the wound | He scraped his knee, and it | The nurse pulled out the needle, and the arm | He was hit on the nose, and it
 """)
 NEAR_OUTCOMES = {
-    "melted": "burned died sank fell broke grew", "broke": "fell sank", "froze": "broke died melted dried fell grew sank", "burned": "melted exploded died fell dried broke",
-    "sank": "broke died fell froze exploded burned", "died": "fell dried cried slept grew barked froze", "fell": "broke died cried slept froze grew", "exploded": "burned broke rang", "grew": "slept cried dried died laughed froze barked",
-    "flew": "fell died slept grew", "rang": "broke exploded fell", "dried": "burned froze melted broke flew", "laughed": "cried fell slept", "cried": "laughed fell slept grew died",
-    "slept": "died cried laughed fell grew froze", "barked": "slept cried fell died flew froze grew",
+    "melted": "burned died sank fell broke grew rose", "broke": "fell sank bled", "froze": "broke died melted fell grew sank rose",
+    "burned": "melted exploded died fell broke bled", "sank": "broke died fell froze exploded burned",
+    "died": "fell cried slept grew froze bled", "fell": "broke died cried slept froze grew bled", "exploded": "burned broke rang fell",
+    "grew": "slept cried died laughed froze rose", "flew": "fell died slept grew rose", "rang": "broke exploded fell",
+    "laughed": "cried fell slept", "cried": "laughed fell slept grew died bled", "slept": "died cried laughed fell grew froze",
+    "rose": "fell grew burned melted sank flew broke", "bled": "broke died burned fell froze grew",
 }  # fmt: skip
 
 
@@ -252,41 +254,38 @@ def _outcome(draw: Random) -> Iterator[Item]:
 
 
 SOUVENIRS = _table("""
-Japan: a silk kimono | a samurai sword | a book about sumo
-Italy: a model of a Venetian gondola | a photo of the Leaning Tower | a photo from the Colosseum
-France: a tiny Eiffel Tower | a bottle of Bordeaux | a photo from the top of the Eiffel Tower
-Egypt: a photo of the Sphinx | a copy of a pharaoh's mask | a photo of the pyramids
-Mexico: a big sombrero | a bottle of tequila | a photo of an Aztec temple
-Russia: a set of Matryoshka dolls | a photo of the Kremlin | a bottle of vodka from Moscow
-Australia: a boomerang | a toy kangaroo | a photo of a wild koala
-China: a toy panda and a jade Buddha | a photo of the Great Wall | a photo of the Forbidden City
-India: a green sari | a photo of the Taj Mahal | a bag of curry powder from Delhi
+Japan: a silk kimono | a samurai sword | a book about sumo | a paper fan from Tokyo
+Italy: a model of a Venetian gondola | a photo of the Leaning Tower | a photo from the Colosseum | a leather bag from Rome
+France: a tiny Eiffel Tower | a bottle of Bordeaux | a photo from the top of the Eiffel Tower | a perfume from Paris
+Egypt: a photo of the Sphinx | a copy of a pharaoh's mask | a photo of the pyramids | a papyrus scroll from Cairo
+Mexico: a big sombrero | a bottle of tequila | a photo of an Aztec temple | a rug from Tijuana
+Russia: a set of Matryoshka dolls | a photo of the Kremlin | a bottle of vodka from Moscow | a fur hat from Moscow
+Australia: a boomerang | a toy kangaroo | a photo of a wild koala | a toy koala
+China: a toy panda and a jade Buddha | a photo of the Great Wall | a photo of the Forbidden City | a silk dress from Beijing
+India: a green sari | a photo of the Taj Mahal | a bag of curry powder from Delhi | a toy tiger from Delhi
 Scotland: a tartan kilt | a set of bagpipes | a photo of Loch Ness
 Canada: a bottle of maple syrup | a flag with a maple leaf | a photo from Niagara on the Toronto side
-Greece: a photo of the Acropolis | a jar of Kalamata olives | a photo of the Parthenon
+Greece: a photo of the Acropolis | a jar of Kalamata olives | a photo of the Parthenon | a small statue of Zeus from Athens
 Spain: a bullfighter's red cape | a pair of flamenco shoes | a photo from Barcelona
 Switzerland: a photo of the Matterhorn | an army knife with a white cross | a photo of Lake Geneva
 Brazil: a photo from the Rio carnival | a photo of Copacabana | a samba drum from Rio
-Germany: a beer mug from Munich | a piece of the Berlin Wall | a photo from the Oktoberfest
-England: a toy double-decker bus | a photo of Big Ben | a toy palace guard in a bearskin hat
+Germany: a beer mug from Munich | a piece of the Berlin Wall | a photo from the Oktoberfest | a cuckoo clock from the Black Forest
+England: a toy double-decker bus | a photo of Big Ben | a toy palace guard in a bearskin hat | a teapot from London
 Peru: a photo of Machu Picchu | a toy llama and an Inca mask | a photo of Inca ruins near Cusco
-Kenya: a photo of Masai warriors | a carved lion from Nairobi | a photo of a safari near Nairobi
 Turkey: a photo of the Blue Mosque | a carpet from Istanbul | a lamp from the bazaar of Istanbul
 Cuba: a box of Havana cigars | a photo of old cars in Havana | a bottle of rum from Havana
 Norway: a photo of a fjord | a toy troll and a Viking ship | a photo of the fjords near Bergen
 Ireland: a green shamrock badge | a glass from a Dublin pub | a toy leprechaun
-Israel: a photo of the Wailing Wall | a bottle of water from the Dead Sea | a photo from Tel Aviv
 Thailand: a photo of a Bangkok temple | a toy tuk-tuk from Bangkok | a Buddha from Bangkok
-Vietnam: a photo from Hanoi | a photo of a street in Saigon | a silk scarf from Hanoi
 """)
-NEAR_COUNTRIES = {"Italy": "Switzerland", "Greece": "Turkey", "Thailand": "China Vietnam", "China": "Japan Vietnam", "England": "Scotland Ireland", "Scotland": "England Ireland", "Peru": "Mexico", "India": "Thailand", "Japan": "China"}  # fmt: skip
+NEAR_COUNTRIES = {"Italy": "Switzerland", "Greece": "Turkey", "Thailand": "China India", "China": "Japan", "England": "Scotland Ireland", "Scotland": "England Ireland", "Peru": "Mexico", "India": "Thailand", "Japan": "China"}  # fmt: skip
 
 
 def _souvenir(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, SOUVENIRS):
         name, _, _ = _person(draw)
         foil = _other(draw, SOUVENIRS, answer, NEAR_COUNTRIES)
-        yield Item(f"Which country was {name} in?", answer, foil, f"{name} came home with {cue}.")
+        yield Item(f"Which country was {name} in?", answer, foil, f"{name} came home from abroad with {cue}.")
 
 
 EVENTS = _table("""
@@ -296,7 +295,7 @@ birthday: A child is blowing out eight candles. | Mom has put nine candles on th
 Christmas: Santa is climbing down the chimney. | The family sings carols around the tree. | Stockings hang above the fireplace. | The reindeer and the sleigh are on the roof. | Dad puts a star on top of the fir tree. | Presents from Santa lie under the tree. | Children write letters to Santa Claus. | The choir sings Silent Night. | Mom hangs mistletoe and glass balls on the fir tree. | Everyone unwraps the gifts under the fir tree.
 Halloween: Children in masks shout: Trick or treat! | A carved pumpkin with a candle grins on the porch. | Small witches and ghosts ring every doorbell. | Kids dressed as vampires ask for candy. | Fake cobwebs and pumpkins decorate the house. | A little ghost is begging for candy at the door. | Children dressed as skeletons fill their bags with candy. | The neighbors hand out candy to small witches. | Dad carves a scary face into a pumpkin. | A boy with vampire teeth goes from door to door for candy.
 Easter: Children hunt for painted eggs in the garden. | A bunny has hidden colored eggs in the grass. | Chocolate bunnies sit in a basket of eggs. | Mom dyes eggs red and blue. | Kids find chocolate eggs behind the tulips. | The church celebrates that Christ has risen. | The children roll painted eggs down the hill. | Painted eggs hang on a spring branch. | A chocolate bunny hides between the tulips. | The baskets are full of dyed eggs and chocolate bunnies.
-concert: The conductor raises his baton. | The band plays its last song, and the fans want more. | The orchestra tunes its instruments. | The pianist bows, and the hall claps. | The violins begin to play, and the audience is silent. | The singer greets the fans, and the drums begin. | Fans scream as the guitarist steps onto the stage. | The drummer begins, and the crowd sings along. | The soprano and the orchestra get loud applause. | The string quartet takes the stage.
+graduation: Students in caps and gowns receive their diplomas. | The seniors throw their caps into the air. | The dean hands out the diplomas. | The students have passed all exams and put on their gowns. | The class of 2010 receives its degrees. | Parents watch as their daughter gets her diploma. | A student in a cap and gown gives the farewell speech. | The college seniors get their degrees. | The principal gives each senior a diploma. | The students finish school and toss their square caps.
 election: Voters stand in line before the booths. | People put their ballots into a box. | The votes for mayor are being counted. | The two candidates wait for the count of the ballots. | The new president has just won most of the votes. | Citizens choose a new parliament today. | The polls close at six, and then the count begins. | Each voter gets a ballot. | The party has won more seats than ever. | The senator lost by two hundred votes.
 """)
 
@@ -321,112 +320,40 @@ passport: is sent back at the border | may not board the flight abroad | is stop
 camera: cannot take pictures of the wedding | sees a rare bird but cannot take a picture | sees the sunset but cannot photograph it
 helmet: was not allowed to ride the motorbike | hurt his head when the bike fell | rides the bike with a bare head
 lunch: has nothing to eat at noon | asks others at school for half a sandwich | is hungry at noon break
-racket: cannot play tennis | stands on the tennis court with only balls | came to the tennis match with empty hands
 tent: has to sleep under the open sky | has nothing to sleep in at the campsite | gets rained on at the campsite all night
 guitar: sits on stage but cannot play the strings | came to band practice with no strings to play | can sing the song but not strum it
-lamp: sits in the dark tent | cannot see a thing in the cave | has no light in the cellar
-soap: cannot get clean in the shower | cannot wash the dirt off in the bath | rubs greasy hands with plain water
-hammer: cannot drive in the nail | hits the nail with a stone | looks for something to hit the nails with
+flashlight: sits in the dark tent | cannot see a thing in the cave | has no light in the cellar
 book: has nothing to read on the train | sits in reading class and cannot join in | stares out of the train with nothing to read
 hat: has a sunburn on the bald head | has a cold head in the wind | gets the hot sun on the bald head
-spoon: cannot eat the soup | drinks the soup from the bowl | stirs the coffee with a finger
 ball: came to the soccer field, but there is nothing to kick | cannot play soccer with the team | stands on the basketball court with nothing to throw
 ring: stands at the altar and searches his pockets | kneels to propose and searches his pockets | has nothing to put on the bride's finger
+shoes: walks barefoot through the snow | stepped on glass with bare feet | ran the race in socks
+glasses: cannot read the small print | squints at the blackboard | holds the book right under his nose
+gloves: has cold hands in the snow | has frozen fingers on the sled | warms his freezing hands in his pockets
+homework: tells the teacher that he has nothing to hand in | gets a bad mark because he has nothing to hand in | cannot hand in his exercises at school
 knife: cannot cut the bread | cannot slice the cheese | tears the meat apart by hand
 """)
+
+
+NEAR_THINGS = {
+    "coat": "umbrella hat tent gloves shoes", "umbrella": "coat hat towel", "hat": "coat helmet umbrella", "helmet": "hat",
+    "wallet": "ticket phone", "ticket": "wallet passport phone", "passport": "ticket wallet", "tent": "umbrella coat",
+    "flashlight": "map key phone", "map": "phone flashlight book", "towel": "umbrella coat", "lunch": "wallet", "phone": "wallet",
+    "knife": "lunch", "guitar": "book", "watch": "phone glasses", "book": "phone lunch glasses", "glasses": "book flashlight",
+    "gloves": "coat", "homework": "book pen", "pen": "homework glasses", "camera": "phone", "ring": "wallet",
+}  # fmt: skip
 
 
 def _missing(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, MISSING):
         name = draw.choice(BOYS)
-        barred = {"coat": "umbrella hat tent", "umbrella": "coat hat towel", "hat": "coat helmet umbrella", "helmet": "hat", "wallet": "ticket", "ticket": "wallet passport", "passport": "ticket wallet", "tent": "umbrella coat", "lamp": "map key", "map": "phone lamp", "soap": "towel", "towel": "soap", "lunch": "wallet", "phone": "wallet", "knife": "lunch spoon", "spoon": "lunch", "guitar": "book", "watch": "phone", "book": "phone lunch"}  # fmt: skip
-        yield Item(f"{name} {cue}. He has forgotten his", answer, _other(draw, MISSING, answer, barred))
-
-
-SIGNS = _table("""
-dog: barked behind the fence | wagged its tail and fetched the stick | howled and then chased the postman | buried a bone in the yard
-cat: meowed at the door | purred on the sofa | caught a mouse and licked its whiskers | coughed up a hairball
-cow: mooed in the meadow | gave a bucket of milk and mooed | stood in the barn to be milked
-horse: neighed in the stable | galloped away with its saddle | trotted past and pulled the carriage
-pig: grunted in the mud | rolled in the mud and oinked | stuck its snout into the trough and squealed
-duck: quacked on the pond | waddled to the pond and quacked | swam past with a row of yellow ducklings
-frog: croaked beside the pond | croaked and hopped into the pond | caught a fly with its long tongue and croaked
-bee: buzzed from flower to flower | stung me and flew back to the hive | carried nectar to the hive
-snake: hissed in the grass | slid through the grass without legs | shed its skin and hissed
-lion: roared in its cage and shook its mane | roared on the savanna | shook its golden mane
-owl: hooted in the dark tree | sat in the tree at night and hooted | turned its round face and hooted
-wolf: howled at the moon in the forest | led its pack through the snow | howled with its pack
-sheep: bleated, for it had just been shorn | gave wool and bleated | came out of the barn with thick wool
-mouse: squeaked and ate the cheese | nibbled the cheese and ran into a tiny hole | squeaked and fled from the cat
-rooster: crowed at sunrise | woke the whole farm with its crowing | flapped onto the dung heap and crowed
-spider: spun a web in the corner | sat in its web on eight legs | crept along its web toward a fly
-elephant: lifted a log with its trunk | sprayed water from its trunk | raised its trunk and its tusks
-monkey: swung from branch to branch and ate a banana | peeled a banana with its hands | swung through the trees on its long tail
-rabbit: hopped away with a carrot | wiggled its long ears and hopped away | hopped into its burrow
-bear: slept all winter in its cave | stole the honey and growled | stood on its hind legs and growled at the campers
-shark: circled the boat with its fin above the water | showed its fin and frightened the swimmers | bit the surfer and swam off
-parrot: sat in its cage and said hello | repeated every word she said | learned to say its own name in its cage
-kangaroo: hopped past with a baby in its pouch | carried a joey in its pouch | bounded across the outback
-camel: crossed the desert with two humps | carried salt across the dunes on its hump | knelt in the desert so that we could climb onto its hump
-penguin: waddled over the ice of Antarctica | slid over the ice on its belly and dived for fish | kept its egg warm on its feet in Antarctica
-""")
-NEAR_ANIMALS = {"dog": "wolf", "wolf": "dog", "cow": "sheep", "sheep": "cow horse", "horse": "camel", "camel": "horse", "mouse": "rabbit", "rabbit": "kangaroo", "kangaroo": "rabbit", "lion": "bear", "bear": "lion wolf", "cat": "owl"}  # fmt: skip
-
-
-def _sign(draw: Random) -> Iterator[Item]:
-    for cue, answer in _shuffled(draw, SIGNS):
-        yield Item(f"Something {cue}. What was it?", answer, _other(draw, SIGNS, answer, NEAR_ANIMALS))
-
-
-OWNED = _table("""
-doctor: stethoscope | white coat | prescription pad
-farmer: pitchfork | tractor | milk churn
-baker: rolling pin | flour sack | bread basket
-pilot: flight plan | cockpit key | flying jacket
-teacher: piece of chalk | stack of homework | class register
-carpenter: saw | plank | chisel
-barber: razor | shaving brush | hair clipper
-dentist: tooth drill | box of false teeth | tooth chart
-soldier: rifle | grenade | combat helmet
-photographer: tripod | zoom lens | flash
-singer: microphone | songbook | recording of songs
-gardener: watering can | rake | bag of seeds
-fisherman: fishing rod | net full of trout | bucket of bait
-painter: palette | easel | canvas
-tailor: tape measure | sewing machine | needle case
-plumber: pipe wrench | bag of pipes | spare tap
-firefighter: fire hose | smoke mask | fire axe
-butcher: meat cleaver | sausage | side of beef
-judge: gavel | court file | black robe
-boxer: punching bag | pair of gloves | mouth guard
-miner: pickaxe | lump of coal | headlamp
-cowboy: lasso | saddle | pair of spurs
-astronaut: space suit | moon rock | jar of space food
-librarian: stack of novels | book cart | catalog of books
-mechanic: spark plug | can of engine oil | car jack
-magician: magic wand | top hat with a rabbit | trick deck of cards
-""")
+        yield Item(f"{name} {cue}. He has forgotten his", answer, _other(draw, MISSING, answer, NEAR_THINGS))
 
 
 def _two(draw: Random) -> tuple[str, str]:
     """Return two names, of the same or of different sex."""
     first, second = draw.sample(GIRLS + BOYS, 2)
     return first, second
-
-
-def _owner(draw: Random) -> Iterator[Item]:
-    for cue, job in _shuffled(draw, OWNED):
-        right, wrong = _two(draw)
-        facts = [f"{right} is a {job}".replace(" a a", " an a"), f"{wrong} is a {_other(draw, OWNED, job)}".replace(" a a", " an a")]
-        draw.shuffle(facts)
-        article = "An" if cue[0] in "aeiou" else "A"
-        yield Item("Who left it behind?", right, wrong, f"{facts[0]}. {facts[1]}. {article} {cue} is lying in the hall.")
-
-
-def _solve_owner(passage: str, text: str) -> str:
-    lying = re.search(r"An? ([\w -]+) is lying", passage)
-    jobs = dict((job, name) for name, job in re.findall(r"(\w+) is an? (\w+)\.", passage))
-    return jobs[OWNED[lying[1]]] if lying else ""
 
 
 OLD = _table("""
@@ -455,7 +382,9 @@ def _state(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, FEELINGS):
         right, wrong = _two(draw)
         barred = NEAR_FEELINGS.get(answer, "").split()
-        other = draw.choice([c for c, a in FEELINGS.items() if a != answer and a not in barred and answer not in NEAR_FEELINGS[a]])
+        other = draw.choice(
+            [c for c, a in FEELINGS.items() if a != answer and a not in barred and answer not in NEAR_FEELINGS[a]]
+        )
         facts = [f"{right} {cue}.", f"{wrong} {other}."]
         draw.shuffle(facts)
         yield Item(f"Who is {answer}?", right, wrong, " ".join(facts))
@@ -464,20 +393,6 @@ def _state(draw: Random) -> Iterator[Item]:
 def _solve_state(passage: str, text: str) -> str:
     asked = text.removeprefix("Who is ").rstrip("?")
     return next(name for name, cue in re.findall(r"(\w+) ([^.]+)\.", passage) if FEELINGS[cue] == asked)
-
-
-def _whereabouts(draw: Random) -> Iterator[Item]:
-    for cue, answer in _shuffled(draw, PLACES):
-        right, wrong = _two(draw)
-        other = draw.choice([c for c, a in PLACES.items() if a != answer])
-        facts = [f"{right} is {cue}.", f"{wrong} is {other}."]
-        draw.shuffle(facts)
-        yield Item(f"{' '.join(facts)} The one at the {answer} is", right, wrong)
-
-
-def _solve_whereabouts(passage: str, text: str) -> str:
-    asked = text.split("The one at the ")[1].split()[0]
-    return next(name for name, cue in re.findall(r"(\w+) is ([^.]+)\.", text) if PLACES[cue] == asked)
 
 
 NUMBERS = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -506,12 +421,24 @@ def _count(draw: Random) -> Iterator[Item]:
         yield Item(asked.format(A=name), n, m, passage)
 
 
+TELLING = (
+    "candles",
+    "toothbrushes",
+    "plates",
+    "umbrellas",
+    "leashes",
+    "horses",
+    "bags",
+    "stockings",
+    "cribs",
+    "parachutes",
+)
+
+
 def _solve_count(passage: str, text: str) -> str:
-    things = {sign.split()[1]: asked.split("{A}")[0] for sign, _, asked in COUNTS}
-    for number, thing in re.findall(rf"({'|'.join(NUMBERS)}) (?:wet |saddled |sleeping |Christmas )?(\w+)", passage, re.I):
-        if thing in ("candles", "toothbrushes", "plates", "umbrellas", "leashes", "horses", "bags", "stockings", "cribs", "parachutes"):
-            return number.lower()
-    return str(things)
+    counted = rf"({'|'.join(NUMBERS)}) (?:wet |saddled |sleeping |Christmas )?({'|'.join(TELLING)})"
+    found = re.search(counted, passage, re.IGNORECASE)
+    return found[1].lower() if found else ""
 
 
 F = "inference"
@@ -525,10 +452,7 @@ TASKS = (
     Task("country_from_souvenir", F, "passage", "place", _souvenir, _cue_solver(SOUVENIRS)),
     Task("event_from_scene", F, "passage", "noun", _event, _cue_solver(EVENTS)),
     Task("forgotten_thing", F, "completion", "noun", _missing, _cue_solver(MISSING)),
-    Task("animal_from_signs", F, "question", "noun", _sign, _cue_solver(SIGNS)),
-    Task("owner_of_thing", F, "passage", "name", _owner, _solve_owner),
     Task("older_from_habits", F, "question", "name", _age, _solve_age),
     Task("who_feels", F, "passage", "name", _state, _solve_state),
-    Task("who_is_there", F, "completion", "name", _whereabouts, _solve_whereabouts),
     Task("number_from_traces", F, "passage", "number", _count, _solve_count),
 )
