@@ -11,11 +11,17 @@ BOYS = ("Tom", "Ben", "Paul", "Peter", "Leo", "Max", "Jack", "David", "Mark", "O
 NAMES = GIRLS + BOYS
 THINGS = ("apples", "coins", "books", "stamps", "cards", "eggs", "pens", "shells", "cups", "balls", "nuts", "keys")
 SINGULAR = ("pen", "cup", "toy", "cake", "book", "ball", "hat", "lamp", "plate", "ticket", "comb", "brush")
-CITIES = ("Paris", "Rome", "London", "Berlin", "Madrid", "Boston", "Chicago", "Dallas", "Denver", "Miami", "Moscow", "Tokyo")  # fmt: skip
+PLACES = ("beach", "farm", "hotel", "bank", "school", "church", "zoo", "museum", "park", "airport", "library", "pool")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
-ORDINALS = ("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-            "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth").split()  # fmt: skip
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+ORDINALS = (
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh",
+    "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth",
+    "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth", "twentieth",
+)  # fmt: skip
 
 
 def _near(draw: Random, number: int, by: tuple[int, ...] = (-2, -1, 1, 2)) -> str:
@@ -181,18 +187,14 @@ def _solve_more(passage: str, text: str) -> str:
 
 def _nearer(draw: Random) -> Iterator[Item]:
     while True:
-        one, two = draw.sample(CITIES, 2)
-        a, b = draw.sample(range(1, 10), 2)
-        a, b = a * 10 ** draw.choice((0, 1, 2)), b * 10 ** draw.choice((0, 1, 2))
-        if a == b:
-            continue
+        one, two = draw.sample(PLACES, 2)
+        a, b = draw.sample(range(2, 100), 2)
         right, wrong = (one, two) if a < b else (two, one)
-        text = f"{one} is {a} km away and {two} is {b} km away. The nearer city is"
-        yield Item(text, right, wrong)
+        yield Item(f"The {one} is {a} km away and the {two} is {b} km away. Which is nearer?", right, wrong)
 
 
 def _solve_nearer(passage: str, text: str) -> str:
-    return min((int(n), city) for city, n in re.findall(r"(\w+) is (\d+) km", text))[1]
+    return min((int(n), place) for place, n in re.findall(r"(\w+) is (\d+) km", text))[1]
 
 
 def _price(draw: Random) -> Iterator[Item]:
@@ -224,6 +226,6 @@ TASKS = (
     Task("larger_or_smaller", F, "completion", "inflected", _compare, _solve_compare),
     Task("word_sum", F, "passage", "number", _story, _solve_story),
     Task("who_has_more", F, "passage", "name", _more, _solve_more),
-    Task("nearer_city", F, "completion", "place", _nearer, _solve_nearer),
+    Task("nearer_place", F, "question", "place", _nearer, _solve_nearer),
     Task("price_of_several", F, "passage", "number", _price, _solve_price),
 )
