@@ -339,47 +339,50 @@ OUTCOMES = _table("""
 melted: The ice cream stood in the hot sun until it | The snowman stood in the warm sun until it |
   We left the butter in the hot pan until it | The candle burned for hours until it |
   The chocolate lay on the hot stove until it
-broke: The vase fell from the shelf and | The plate slipped onto the stone floor and |
-  A stone hit the window, and the glass | The old rope was pulled too hard and |
-  The branch was too thin for the boy, so it | The mirror dropped onto the tiles and
-froze: The night was so cold that the milk in the shed | The water pipe was out in the bitter frost and |
-  Winter was so hard that the river | After a week of frost the whole lake |
+broke: The vase fell from the shelf, and it | The plate slipped onto the stone floor, and it |
+  A stone hit the window, and the glass | The old rope was pulled too hard, and it |
+  The branch was too thin for the boy, so it | The mirror dropped onto the tiles, and it
+froze: The night was so cold that the milk in the shed | The water pipe was out in the bitter frost, and it |
+  The winter was so cold that the river | After a week of frost the whole lake |
   The wet towels hung in the arctic air until they
-burned: The toast stayed in too long and | Lightning set fire to the barn, and it | The paper touched the flame and |
-  The pancake was forgotten in the pan and | The wooden house caught fire and | The dry leaves caught fire and
-sank: The boat had a big hole and | The ship hit an iceberg and | The stone was thrown into the pond and |
-  Water filled the canoe until it | The torpedo hit the ship, and slowly it
+burned: The toast stayed in too long, and it | Lightning set fire to the barn, and it |
+  The paper touched the flame, and it | The pancake was forgotten in the pan, and it |
+  The wooden house caught fire, and it | The dry leaves caught fire, and they
+sank: The boat had a big hole, and it | The ship hit an iceberg, and it | The stone was thrown into the pond, and it |
+  The canoe had a big leak, so it | The torpedo hit the ship, and slowly it
 died: Nobody watered the plant for months, and it | They did all they could for the old cat, but it |
-  The old king was very ill, and at last he | The poisoned rat crept into its hole and |
+  The old king was very ill, and at last he | The poisoned rat crept into its hole, and it |
   After the poisonous bite the old dog
-fell: The climber lost his grip and | The baby took two steps, and then he | He tripped over the cable and |
-  The ripe apple came off the branch and | The tree was sawn through, and down it |
-  The drunk man lost his balance and
-exploded: The bomb's timer reached zero and it | The bomb fell onto the street and |
-  The fuse burned down and the dynamite | The boy lit the firecracker, and it | The grenade lost its pin and
-grew: The seed got water and light, and it | We watered the little tree, and it | The baby ate well and |
-  The puppy ate a lot and | After the rain the grass
+fell: The climber lost his grip, and he | The baby took two steps, and then he | He tripped over the cable, and he |
+  The ripe apple came off the branch, and it | The tree was sawn through, and down it |
+  The drunk man lost his balance, and he
+exploded: The bomb's timer reached zero and it | The bomb fell onto the street, and it |
+  The fuse burned down and the dynamite | The boy lit the firecracker, and it | The grenade lost its pin, and it
+grew: The seed got water and light, and it | We watered the little tree, and it | The baby ate well, and it |
+  The puppy ate a lot, and it | After the rain the grass
 flew: The bird spread its wings and away it | A cat crept up to the pigeons, and away they |
-  The bee left the flower and away it | The butterfly spread its wings and | The eagle spread its wings and away it
+  The bee left the flower and away it | The butterfly spread its wings, and it |
+  The eagle spread its wings and away it
 rang: Somebody called, and the phone | The visitor pressed the button, and the bell | At seven the alarm clock |
   The lesson was over, and the school bell | Mom was calling, so my phone |
   The priest pulled the rope, and the church bell
 laughed: The clown slipped on a banana peel, and everyone | The joke was so funny that we all |
   The film was so funny that everyone | The comedian told a joke, and the crowd | She tickled the happy boy until he
-cried: The toddler dropped her ice cream and | The film was so sad that we all | The boy scraped his knee and |
-  The baby was hungry and | When her cat died, the little girl | The bride's mother was so moved that she
-slept: He was tired, went to bed and | The baby was rocked in the cradle until it | She took a pill, lay down and |
-  The bear crept into its winter cave and | The tired child lay down in bed and |
-  After the long hike they crept into the tent and
+cried: The toddler dropped her ice cream, and she | The film was so sad that we all |
+  The boy scraped his knee, and he | The baby was hungry, and it | When her cat died, the little girl |
+  The bride's mother was so moved that she
+slept: He was tired, went to bed, and at once he | The baby was rocked in the cradle until it |
+  She took a pill, lay down, and soon she | The bear crept into its winter cave, and it |
+  The tired child lay down in bed, and he | After the long hike they crept into the tent, and they
 rose: The curtain was pulled up, and slowly it | The balloon was filled with hot air, and into the sky it |
   The price of bread went up, and the price of milk also | Morning came, and in the east the sun |
   With yeast in it the dough
-bled: She cut her finger, and it | The knife went deep into his arm, and the wound | He scraped his knee, and it |
-  The nurse pulled out the needle, and the arm | He was hit on the nose, and it
+bled: He cut his finger on the knife, and it | The knife went deep into his arm, and the wound |
+  He scraped his knee, and it | The nurse pulled out the needle, and the arm | He was hit on the nose, and it
 """)
 NEAR_OUTCOMES = {
     "melted": "burned died sank fell broke grew rose",
-    "broke": "fell sank bled",
+    "broke": "fell sank bled exploded",
     "froze": "broke died melted fell grew sank rose",
     "burned": "melted exploded died fell broke bled",
     "sank": "broke died fell froze exploded burned",
@@ -400,55 +403,6 @@ NEAR_OUTCOMES = {
 def _outcome(draw: Random) -> Iterator[Item]:
     for cue, answer in _shuffled(draw, OUTCOMES):
         yield Item(cue, answer, _other(draw, OUTCOMES, answer, NEAR_OUTCOMES))
-
-
-SOUVENIRS = _table("""
-Japan: a silk kimono | a samurai sword | a book about sumo | a paper fan from Tokyo
-Italy: a model of a Venetian gondola | a photo of the Leaning Tower | a photo from the Colosseum |
-  a leather bag from Rome
-France: a tiny Eiffel Tower | a bottle of Bordeaux | a photo from the top of the Eiffel Tower | a perfume from Paris
-Egypt: a photo of the Sphinx | a copy of a pharaoh's mask | a photo of the pyramids | a papyrus scroll from Cairo
-Mexico: a big sombrero | a bottle of tequila | a photo of an Aztec temple | a rug from Tijuana
-Russia: a set of Matryoshka dolls | a photo of the Kremlin | a bottle of vodka from Moscow | a fur hat from Moscow
-Australia: a boomerang | a toy kangaroo | a photo of a wild koala | a toy koala
-China: a toy panda and a jade Buddha | a photo of the Great Wall | a photo of the Forbidden City |
-  a silk dress from Beijing
-India: a green sari | a photo of the Taj Mahal | a bag of curry powder from Delhi | a toy tiger from Delhi
-Scotland: a tartan kilt | a set of bagpipes | a photo of Loch Ness
-Canada: a bottle of maple syrup | a flag with a maple leaf | a photo from Niagara on the Toronto side
-Greece: a photo of the Acropolis | a jar of Kalamata olives | a photo of the Parthenon |
-  a small statue of Zeus from Athens
-Spain: a bullfighter's red cape | a pair of flamenco shoes | a photo from Barcelona
-Switzerland: a photo of the Matterhorn | an army knife with a white cross | a photo of Lake Geneva
-Brazil: a photo from the Rio carnival | a photo of Copacabana | a samba drum from Rio
-Germany: a beer mug from Munich | a piece of the Berlin Wall | a photo from the Oktoberfest |
-  a cuckoo clock from the Black Forest
-England: a toy double-decker bus | a photo of Big Ben | a toy palace guard in a bearskin hat | a teapot from London
-Peru: a photo of Machu Picchu | a toy llama and an Inca mask | a photo of Inca ruins near Cusco
-Turkey: a photo of the Blue Mosque | a carpet from Istanbul | a lamp from the bazaar of Istanbul
-Cuba: a box of Havana cigars | a photo of old cars in Havana | a bottle of rum from Havana
-Norway: a photo of a fjord | a toy troll and a Viking ship | a photo of the fjords near Bergen
-Ireland: a green shamrock badge | a glass from a Dublin pub | a toy leprechaun
-Thailand: a photo of a Bangkok temple | a toy tuk-tuk from Bangkok | a Buddha from Bangkok
-""")
-NEAR_COUNTRIES = {
-    "Italy": "Switzerland",
-    "Greece": "Turkey",
-    "Thailand": "China India",
-    "China": "Japan",
-    "England": "Scotland Ireland",
-    "Scotland": "England Ireland",
-    "Peru": "Mexico",
-    "India": "Thailand",
-    "Japan": "China",
-}
-
-
-def _souvenir(draw: Random) -> Iterator[Item]:
-    for cue, answer in _shuffled(draw, SOUVENIRS):
-        name, _, _ = _person(draw)
-        foil = _other(draw, SOUVENIRS, answer, NEAR_COUNTRIES)
-        yield Item(f"Which country was {name} in?", answer, foil, f"{name} came home from abroad with {cue}.")
 
 
 EVENTS = _table("""
@@ -672,7 +626,6 @@ TASKS = (
     Task("weather_from_signs", F, "passage", "adjective", _weather, _cue_solver(WEATHER)),
     Task("activity_from_traces", F, "question", "inflected", _trace, _cue_solver(TRACES)),
     Task("outcome_verb", F, "completion", "inflected", _outcome, _cue_solver(OUTCOMES)),
-    Task("country_from_souvenir", F, "passage", "place", _souvenir, _cue_solver(SOUVENIRS)),
     Task("event_from_scene", F, "passage", "noun", _event, _cue_solver(EVENTS)),
     Task("forgotten_thing", F, "completion", "noun", _missing, _cue_solver(MISSING)),
     Task("older_from_habits", F, "question", "name", _age, _solve_age),
