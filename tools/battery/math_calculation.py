@@ -10,7 +10,6 @@ GIRLS = ("Anna", "Rosa", "Mia", "Emma", "Lucy", "Sara", "Julia", "Nina", "Clara"
 BOYS = ("Tom", "Ben", "Paul", "Peter", "Leo", "Max", "Jack", "David", "Mark", "Oscar", "Simon", "Adam")
 NAMES = GIRLS + BOYS
 THINGS = ("apples", "coins", "books", "stamps", "cards", "eggs", "pens", "shells", "cups", "balls", "nuts", "keys")
-SINGULAR = ("pen", "cup", "toy", "cake", "book", "ball", "hat", "lamp", "plate", "ticket", "comb", "brush")
 PLACES = ("beach", "farm", "hotel", "bank", "school", "church", "zoo", "museum", "park", "airport", "library", "pool")
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -101,17 +100,15 @@ def _solve_calendar(passage: str, text: str) -> str:
 
 def _ordinal(draw: Random) -> Iterator[Item]:
     while True:
-        at, step, length = draw.randrange(17), draw.choice((1, 1, 2)), draw.randint(3, 5)
-        last = at + step * length
-        if last < len(ORDINALS):
-            foil = draw.choice([n for n in (last - 1, last + 1) if n < len(ORDINALS)])
-            seen = [ORDINALS[at + step * n] for n in range(length)]
-            yield Item(" ".join(f"{n}," for n in seen), ORDINALS[last], ORDINALS[foil])
+        length = draw.randint(2, 6)
+        at = draw.randrange(len(ORDINALS) - length)
+        last = at + length
+        foil = draw.choice([n for n in (last - 2, last - 1, last + 1, last + 2) if 0 <= n < len(ORDINALS)])
+        yield Item(" ".join(f"{n}," for n in ORDINALS[at:last]), ORDINALS[last], ORDINALS[foil])
 
 
 def _solve_ordinal(passage: str, text: str) -> str:
-    *_, a, b = (ORDINALS.index(n) for n in text.replace(",", "").split())
-    return ORDINALS[2 * b - a]
+    return ORDINALS[ORDINALS.index(re.findall(r"\w+", text)[-1]) + 1]
 
 
 def _year(draw: Random) -> Iterator[Item]:
@@ -122,18 +119,6 @@ def _year(draw: Random) -> Iterator[Item]:
 
 def _solve_year(passage: str, text: str) -> str:
     return str(_numbers(text)[0] + 1)
-
-
-def _birthday(draw: Random) -> Iterator[Item]:
-    while True:
-        age, name = draw.choice([n for n in range(2, 50) if n != 9]), draw.choice(NAMES)
-        yield Item(
-            f"How old will {name} be next year?", str(age + 1), str(age), f"{name} is {age} years old this year."
-        )
-
-
-def _solve_birthday(passage: str, text: str) -> str:
-    return str(_numbers(passage)[0] + 1)
 
 
 def _compare(draw: Random) -> Iterator[Item]:
@@ -169,6 +154,30 @@ def _solve_story(passage: str, text: str) -> str:
     return str(a - b if "lost" in passage else a + b)
 
 
+def _purchase(draw: Random) -> Iterator[Item]:
+    while True:
+        name, things, a, b = draw.choice(NAMES), draw.choice(THINGS), draw.randint(2, 12), draw.randint(2, 9)
+        passage = f"{name} has {a} {things} and buys {b} more {things}."
+        yield Item(f"How many {things} are {a} + {b}?", str(a + b), _near(draw, a + b), passage)
+
+
+def _solve_purchase(passage: str, text: str) -> str:
+    return str(sum(_numbers(passage)))
+
+
+def _bags(draw: Random) -> Iterator[Item]:
+    while True:
+        name, things, a, b = draw.choice(NAMES), draw.choice(THINGS), draw.randint(2, 10), draw.randint(2, 10)
+        passage = f"{name} has {a} bags. There are {b} {things} in each bag."
+        foil = _near(draw, a * b, (-b, b, a, -a))
+        yield Item(f"How many {things} are {a} times {b} {things}?", str(a * b), foil, passage)
+
+
+def _solve_bags(passage: str, text: str) -> str:
+    bags, each = _numbers(passage)
+    return str(bags * each)
+
+
 def _more(draw: Random) -> Iterator[Item]:
     while True:
         one, two = draw.sample(NAMES, 2)
@@ -197,22 +206,6 @@ def _solve_nearer(passage: str, text: str) -> str:
     return min((int(n), place) for place, n in re.findall(r"(\w+) is (\d+) km", text))[1]
 
 
-def _price(draw: Random) -> Iterator[Item]:
-    while True:
-        thing, name = draw.choice(SINGULAR), draw.choice(NAMES)
-        price, n = draw.randint(2, 9), draw.randint(2, 9)
-        plural = thing + ("es" if thing.endswith("sh") else "s")
-        yield Item(
-            f"How many dollars does {name} pay?", str(price * n), _near(draw, price * n, (-price, price, -n, n)),
-            f"A {thing} costs {price} dollars. {name} buys {n} {plural}.",
-        )  # fmt: skip
-
-
-def _solve_price(passage: str, text: str) -> str:
-    a, b = _numbers(passage)
-    return str(a * b)
-
-
 F = "math_calculation"
 TASKS = (
     Task("sum_digits", F, "completion", "number", _sum, _solve_sum),
@@ -222,10 +215,10 @@ TASKS = (
     Task("calendar_sequence", F, "completion", "noun", _calendar, _solve_calendar),
     Task("ordinal_sequence", F, "completion", "adjective", _ordinal, _solve_ordinal),
     Task("next_year", F, "completion", "number", _year, _solve_year),
-    Task("age_next_year", F, "passage", "number", _birthday, _solve_birthday),
     Task("larger_or_smaller", F, "completion", "inflected", _compare, _solve_compare),
+    Task("sum_of_purchase", F, "passage", "number", _purchase, _solve_purchase),
+    Task("product_of_bags", F, "passage", "number", _bags, _solve_bags),
     Task("word_sum", F, "passage", "number", _story, _solve_story),
     Task("who_has_more", F, "passage", "name", _more, _solve_more),
     Task("nearer_place", F, "question", "place", _nearer, _solve_nearer),
-    Task("price_of_several", F, "passage", "number", _price, _solve_price),
 )
