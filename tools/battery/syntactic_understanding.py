@@ -255,12 +255,6 @@ DAILY = (
 )  # fmt: skip
 
 
-def _ing(verb: str) -> str:
-    if verb.endswith("e"):
-        return verb[:-1] + "ing"
-    return verb + (verb[-1] if verb in ("swim", "run", "sit", "win", "dig") else "") + "ing"
-
-
 def _tense(draw: Random) -> Iterator[Item]:
     while True:
         verb, name = draw.choice(DAILY), draw.choice(NAMES)
