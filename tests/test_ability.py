@@ -12,7 +12,7 @@ from headatlas.errors import RunError
 from headatlas.figures.heads_importance import ABSENT
 from headatlas.methods.base import Activations
 from headatlas.prompts import build_prompts
-from headatlas.run.ability import ability
+from headatlas.run.ability import ability, first_of_tasks
 from headatlas.run.jobs import Capture
 from tests.saved import save_tiny, small_tokenizer
 
@@ -153,3 +153,35 @@ def test_the_command_maps_what_a_model_cannot_do_only_when_told(tmp_path, capsys
     assert "A map compares two or more." in capsys.readouterr().err
     assert main([*command, str(tmp_path / "b"), "--keep-unable"]) == 0
     assert list(load_atlas(tmp_path / "b")["function"].values) == ["knowledge_recall", "retrieval", "decision_making"]
+
+
+def test_only_the_first_items_are_mapped_and_demonstrations_do_not_choose_them(tmp_path, capsys):
+    """Prompts stand by demonstrations; the first items are those of the questions' order."""
+    rows = records()
+    shown = [
+        {
+            **row,
+            "id": f"d{i}-{row['id']}",
+            "demonstration": True,
+            "steps": [{**row["steps"][0], "subquestion": f"Case {i}"}],
+        }
+        for row in rows[::16]
+        for i in range(6)
+    ]
+    questions = ha.load_questions([*shown, *rows])
+    prompts = build_prompts(questions, small_tokenizer(), shots=2)
+    kept = first_of_tasks(prompts, [q.id for q in questions.questions], 4)
+    mapped = [p.id for p, own in zip(prompts, kept, strict=True) if own]
+    assert sorted(mapped) == sorted(f"{task}-{i}/0" for task in TASKS for i in range(4))
+    assert mapped != sorted(mapped), "they stand by demonstrations"
+    path = tmp_path / "q.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*shown, *rows]))
+    tiny = save_tiny(tmp_path / "tiny")
+    command = ["map", str(tiny), "-q", str(path), "--method", "dla", "--out", str(tmp_path / "a"), "--keep-unable"]
+    assert main([*command, "--items", "1"]) == 2
+    assert "1 items a task can't be halved" in capsys.readouterr().err
+    assert main([*command, "--items", "4"]) == 0
+    said = capsys.readouterr().err
+    assert "6 tasks of 3 functions; the model is asked 16 items of each; 4 are mapped, of tasks that it does" in said
+    atlas = load_atlas(tmp_path / "a")
+    assert (atlas["asked_items"] == 16).all() and (atlas["n_items"] == 8).all()

@@ -16,6 +16,8 @@ import typer
 from headatlas.cli import completion
 from headatlas.cli.questions import questions_app
 from headatlas.cli.terminal import (
+    ASKED,
+    ITEMS,
     Column,
     Device,
     Dtype,
@@ -38,7 +40,6 @@ from headatlas.cli.terminal import (
     reading_of,
     say,
     say_slower,
-    some_items,
     told_questions,
     which_model,
 )
@@ -86,7 +87,7 @@ def map_(
             help="One or more, with commas; settings in parentheses: 'ablation(by=zero, positions=all)'.",
             autocompletion=completion.methods,
         ),
-    ] = "probe,ablation",
+    ] = "ablation,probe",
     template: Template = "auto",
     tokens: Tokens = "all",
     answers: Annotated[str, typer.Option(help="reference (teacher-forced) or generated (greedy).")] = "reference",
@@ -116,9 +117,10 @@ def map_(
     named = which_model(model, model_option)
     check_methods(method)
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
-    loaded = read_questions(questions, reading_of(column, split, limit, items))
-    loaded = some_items(loaded, items)
-    say(told_questions(loaded, whole=items is not None))
+    loaded = read_questions(questions, reading_of(column, split, limit))
+    loaded = loaded.first_items(max(ASKED, items or 0))
+    mapped = items or (ITEMS if loaded.tasks else None)
+    say(told_questions(loaded, mapped))
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")
     head_model = load(named, dtype, device, revision, trust_remote_code)
@@ -129,6 +131,7 @@ def map_(
         loaded,
         methods=method,
         asking=asking,
+        items=mapped,
         keep_unable=keep_unable,
         seed=seed,
     )

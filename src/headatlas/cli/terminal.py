@@ -42,7 +42,7 @@ Column = Annotated[
     list[str] | None, typer.Option(help="For tables, NAME=COLUMN, or NAME==VALUE for all rows; may be repeated.")
 ]
 Limit = Annotated[int | None, typer.Option(help="Only the first N main questions.")]
-Items = Annotated[int | None, typer.Option(help="Only the first N items of every task.")]
+Items = Annotated[int | None, typer.Option(help="How many items of every task to map.")]
 Shots = Annotated[int, typer.Option(help="How many demonstrations stand before an item, if its task has any.")]
 Seed = Annotated[int, typer.Option(help="The one seed.")]
 
@@ -80,8 +80,8 @@ def check_methods(text: str) -> None:
     named(parse_methods(text))
 
 
-def reading_of(column: list[str] | None, split: str | None, limit: int | None, items: int | None = None) -> "Reading":
-    """Return what to read of a source, as --column NAME=COLUMN, --split, --limit and --items say."""
+def reading_of(column: list[str] | None, split: str | None, limit: int | None) -> "Reading":
+    """Return what to read of a source, as --column NAME=COLUMN, --split and --limit say."""
     from headatlas.questions.reading import Reading
 
     columns = {}
@@ -92,31 +92,28 @@ def reading_of(column: list[str] | None, split: str | None, limit: int | None, i
         if ours.strip() in columns:
             raise InputError(f"--column {ours.strip()} is given twice.")
         columns[ours.strip()] = theirs
-    return Reading(columns, split, limit, items)
+    return Reading(columns, split, limit)
 
 
-ITEMS = 16
-"""Items a task that ``map`` takes unless told otherwise: tasks are what a function's map is generalised over, so that a
+ITEMS = 10
+"""Items a task that ``map`` maps unless told otherwise: tasks are what a function's map is generalised over, so that a
 few items of many tasks say more than many of a few, and time is short.
 """
+ASKED = 20
+"""Items a task that are asked to see whether the model does it, which takes little time."""
 
 
-def some_items(questions: "QuestionSet", items: int | None) -> "QuestionSet":
-    """Return the first `ITEMS` items of every task, where `items` says nothing and tasks have more."""
-    if items is not None or max(questions.items_of_tasks.values(), default=0) <= ITEMS:
-        return questions
-    return questions.first_items(ITEMS)
-
-
-def told_questions(questions: "QuestionSet", *, whole: bool) -> str:
-    """Return a line on what is asked."""
+def told_questions(questions: "QuestionSet", items: int | None) -> str:
+    """Return a line on what is asked and how much of it is mapped."""
     if not questions.tasks:
         return f"Questions: {questions.name}, {len(questions.questions)} questions, {questions.n_steps} steps"
     most = max(questions.items_of_tasks.values())
-    more = "" if whole or most < ITEMS else " (--items N for more)"
+    mapped = (
+        "" if items is None or items >= most else f"; {items} are mapped, of tasks that it does (--items N for more)"
+    )
     return (
-        f"Questions: {questions.name}, {len(questions.tasks)} tasks of {len(questions.functions)} functions, "
-        f"{most} items each{more}"
+        f"Questions: {questions.name}, {len(questions.tasks)} tasks of {len(questions.functions)} functions; the model "
+        f"is asked {most} items of each{mapped}"
     )
 
 

@@ -301,8 +301,11 @@ def _specific(part: xr.Dataset, maps: Maps) -> Bool[np.ndarray, "function layer 
     """Return which heads are specific to a function; None where that was not tested."""
     if "q_specific" not in part or not np.isfinite(part["q_specific"]).any():
         return None
-    q = part["q_specific"].sel(function=list(maps.functions)).transpose("function", "layer", "head").values
-    return np.asarray(q < ALPHA)
+    q, own = (
+        part[name].sel(function=list(maps.functions)).transpose("function", "layer", "head").values
+        for name in ("q_specific", "specific")
+    )
+    return np.asarray((q < ALPHA) & (own > 0))
 
 
 def _outline(axis: "Axes", heads: Bool[np.ndarray, "layer head"], sign: Sign) -> None:

@@ -56,7 +56,7 @@ def task_similarity(atlas: xr.DataTree | xr.Dataset, *, method: str | None = Non
     n = len(tasks)
     size = max(2.4, 0.125 * n)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(size + 2.6, size + 1.9), layout="constrained")
+        figure = Figure(figsize=(size + 3.1, size + 1.2), layout="constrained")
         axis = figure.subplots()
         top = max(0.1, float(np.nanquantile(np.abs(matrix), 0.99)))
         image = axis.imshow(matrix, cmap="RdBu_r", vmin=-top, vmax=top, interpolation="none")

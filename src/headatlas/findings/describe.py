@@ -166,8 +166,10 @@ def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, thre
     sections = tuple(_method_findings(atlas, m, threshold) for m in pick_methods(atlas, method))
     named = str(model) if model else "a model not named in the atlas"
     tasks = asked_tasks(atlas)
-    own = atlas[sections[0].method].attrs
-    short = in_short(sections[0].method, str(own.get(KIND, "")), bool(own.get(ABLATES)), sections[0].findings, tasks)
+    first = sections[0]
+    own = atlas[first.method].attrs
+    reads, ablates = str(own.get(KIND, "")), bool(own.get(ABLATES))
+    short = in_short(first.method, first.unit, reads, ablates, first.findings, tasks)
     return Findings(named, sections, unable_functions(atlas), tasks, tasks_text(tasks, atlas) if tasks else "", short)
 
 

@@ -24,17 +24,12 @@ def parts_findings(view: View) -> list[Finding]:
     """Return how a method's maps divide into a general and specific parts."""
     shares = {
         f"{name}_share{end}": view.number(f"{name}_share{end}")
-        for name in ("general", "specific", "noise")
+        for name in ("general", "specific", "function", "task", "noise")
         for end in ("", "_low", "_high")
     }
-    general, own, noise = (shares[f"{name}_share"] for name in ("general", "specific", "noise"))
-    if general is None or own is None or noise is None:
+    text = _four_shares(shares) if shares["function_share"] is not None else _three_shares(shares, view.units)
+    if not text:
         return []
-    text = (
-        f"Of the variance over heads that other {view.units} would reproduce, {percent(general)}"
-        f"{interval(shares['general_share_low'], shares['general_share_high'], percent)} is common to all functions "
-        f"and {percent(own)} the functions' own; {percent(noise)} of the maps' variance is noise."
-    )
     called = _called(view)
     if called:
         text += _called_text(view, called)
@@ -56,6 +51,33 @@ def parts_findings(view: View) -> list[Finding]:
     return [Finding("parts", view.maps.method, "maps", text, numbers)]
 
 
+def _three_shares(shares: dict[str, float | None], units: str) -> str:
+    """Say how maps divide where no tasks are named."""
+    general, own, noise = (shares[f"{name}_share"] for name in ("general", "specific", "noise"))
+    if general is None or own is None or noise is None:
+        return ""
+    return (
+        f"Of the variance over heads that other {units} would reproduce, {percent(general)}"
+        f"{interval(shares['general_share_low'], shares['general_share_high'], percent)} is common to all functions "
+        f"and {percent(own)} the functions' own; {percent(noise)} of the maps' variance is noise."
+    )
+
+
+def _four_shares(shares: dict[str, float | None]) -> str:
+    """Say how the map of a task divides: what all tasks, its function's tasks, and it alone have, and noise."""
+    told = []
+    for name, what in (
+        ("general", "common to all functions"),
+        ("function", "common to the tasks of its function"),
+        ("task", "the task's own"),
+        ("noise", "noise"),
+    ):
+        value, low, high = (shares[f"{name}_share{end}"] for end in ("", "_low", "_high"))
+        if value is not None:
+            told.append(f"{percent(value)}{interval(low, high, percent)} is {what}")
+    return f"Of the variance over heads of a single task's map, {names(told)}."
+
+
 def _called(view: View) -> dict[str, Any]:
     """Return the heads called general and specific, largest effect first; empty where heads are not called."""
     if "q_general" not in view.data or not np.isfinite(view.data["q_general"].values).all():
@@ -64,7 +86,7 @@ def _called(view: View) -> dict[str, Any]:
     def heads(q: str, value: str, function: str | None = None) -> list[str]:
         where = {} if function is None else {"function": function}
         grid, size = (view.data[n].sel(where).transpose("layer", "head").values for n in (q, value))
-        found = np.argwhere(grid < ALPHA)
+        found = np.argwhere((grid < ALPHA) & ((size > 0) | (function is None)))  # less than for others is no head of it
         largest = sorted(found.tolist(), key=lambda at: -abs(size[at[0], at[1]]))
         return [view.maps.head_name(layer, head) for layer, head in largest]
 

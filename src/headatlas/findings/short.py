@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headatlas.atlas.map_numbers import write_number
+from headatlas.atlas.map_numbers import value_places, write_number
 from headatlas.findings.statements import ALPHA, Finding
 from headatlas.findings.tasks import AskedTask
 from headatlas.findings.trust import RELIABLE
@@ -11,6 +11,8 @@ from headatlas.findings.wording import names
 from headatlas.questions.functions import function_title
 
 MEANS = {
+    "ablation": "a head counts as important for a function as far as the model's answers to its tasks get worse "
+    "without it",
     "model": "a head counts as important for a function as far as the model's answers to its tasks depend on it",
     "activations": "a head counts as important for a function as far as the function can be told from what the head "
     "writes, which need not mean that the model uses it",
@@ -19,7 +21,7 @@ MEANS = {
 
 
 def in_short(
-    method: str, reads: str, ablates: bool, found: Sequence[Finding], tasks: Sequence[AskedTask]
+    method: str, label: str, reads: str, ablates: bool, found: Sequence[Finding], tasks: Sequence[AskedTask]
 ) -> tuple[str, ...]:
     """Return up to five sentences on an atlas's first method, each with its numbers; only what it has numbers for."""
     by_id = {finding.id: finding.numbers for finding in found}
@@ -28,7 +30,7 @@ def in_short(
         sentence
         for sentence in (
             _asked(tasks),
-            _strongest(method, reads, ablates, each),
+            _strongest(method, label, reads, ablates, each),
             _specific(by_id.get("parts", {})),
             _one_thing(by_id.get("validity.within", {}), by_id.get("validity.functions", {})),
             _sure(by_id.get("reliability", {}), bool(tasks)),
@@ -50,17 +52,18 @@ def _asked(tasks: Sequence[AskedTask]) -> str:
     )
 
 
-def _strongest(method: str, reads: str, ablates: bool, each: Sequence[Finding]) -> str:
+def _strongest(method: str, label: str, reads: str, ablates: bool, each: Sequence[Finding]) -> str:
     known = [f for f in each if f.numbers.get("largest")]
     if not known:
         return ""
     top = max(known, key=lambda f: float(f.numbers["largest"]))
     peak: Mapping[str, Any] = top.numbers["peak"]
-    means = MEANS.get(reads, "what its importance means is not in this atlas")
-    without = " without it" if ablates else ""
+    means = MEANS.get("ablation" if ablates else reads, "what its importance means is not in this atlas")
+    value = float(peak["value"])
     return (
-        f"By the method {method}, {means}{without}: the strongest is {peak['head']} (layer, head) for "
-        f"{function_title(top.function or '')}, at {write_number(float(peak['value']), None)}."
+        f"By the method {method}, {means}: the strongest is {peak['head']} (layer, head) for "
+        f"{function_title(top.function or '')}, at {write_number(value, value_places(abs(value)))}"
+        f"{f' ({label})' if label else ''}."
     )
 
 

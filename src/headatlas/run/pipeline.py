@@ -36,11 +36,11 @@ from headatlas.models.head_model import HeadModel
 from headatlas.prompts import AUTO, SHOTS, Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
-from headatlas.run.ability import ability
+from headatlas.run.ability import ability, first_of_tasks
 from headatlas.run.jobs import Capture, capture, labels, measured
 from headatlas.work.job import Report, Run
 
-METHODS = ("probe", "ablation")
+METHODS = ("ablation", "probe")
 """What is measured unless asked otherwise: what can be read from a head, and what the model loses without it."""
 
 
@@ -54,6 +54,7 @@ def measure(
     answers: str = "reference",
     chat: bool | None = None,
     shots: int = SHOTS,
+    items: int | None = None,
     keep_unable: bool = False,
     seed: int = 0,
     store: str | Path | None = None,
@@ -75,6 +76,8 @@ def measure(
         How steps become prompts; see `prompts.Asking`.
     answers
         "reference" teacher-forces the reference answers; "generated" lets the model answer greedily first.
+    items
+        Of every task, map only the first so many items; the others say what the model does.
     keep_unable
         Map tasks that the model does not do as well (`run.ability`).
     seed
@@ -98,7 +101,7 @@ def measure(
         NaN in z, no memory for a single prompt, or a full disk.
     """
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
-    planned = plan(model, questions, methods=methods, asking=asking, keep_unable=keep_unable, seed=seed)
+    planned = plan(model, questions, methods=methods, asking=asking, items=items, keep_unable=keep_unable, seed=seed)
     return execute(model, planned, store=store, report=report)
 
 
@@ -140,6 +143,7 @@ def plan(
     *,
     methods: str | Method | Sequence[str | Method] = METHODS,
     asking: Asking | None = None,
+    items: int | None = None,
     keep_unable: bool = False,
     seed: int = 0,
 ) -> Plan:
@@ -147,6 +151,10 @@ def plan(
 
     Parameters and errors are those of `measure`.
     """
+    if items is not None and items < 2:
+        raise InputError(
+            f"{items} items a task can't be halved, so nothing would say how sure a map is. Give 2 or more."
+        )
     ask = (asking or Asking()).of(questions, model.tokenizer)
     prompts = build_prompts(
         questions,
@@ -164,6 +172,7 @@ def plan(
         "dtype": str(model.dtype).removeprefix("torch."),
         "prompts": digest_of(prompts),
         **asdict(ask),
+        "items": items,
         "keep_unable": keep_unable,
         "capture version": jobs.VERSION,
     }
@@ -178,8 +187,11 @@ def execute(
     run = Run(planned.capture_key, seed, None if store is None else Path(store), report)
     captured = capture(model, planned.prompts, run)
     asked = ability(captured, planned.prompts, keep_unable=planned.capture_key["keep_unable"])
-    prompts = [prompt for prompt, mapped in zip(planned.prompts, asked.mapped, strict=True) if mapped]
-    captured = captured.part(asked.mapped)
+    mapped = asked.mapped
+    if items := planned.capture_key["items"]:
+        mapped = mapped & first_of_tasks(planned.prompts, [q.id for q in planned.questions.questions], items)
+    prompts = [prompt for prompt, kept in zip(planned.prompts, mapped, strict=True) if kept]
+    captured = captured.part(mapped)
     run.told("controls", 0, 1)
     controls = control_predictions(prompts, *labels(prompts), seed=seed)
     run.told("controls", 1, 1)
