@@ -491,11 +491,16 @@ def test_models(tiny):
 
 
 def test_questions_list(broken):
-    assert run("questions", "list") == (0, "builtin: 96 questions, 768 steps\n", "")
+    assert run("questions", "list") == (
+        0,
+        "builtin: 4544 questions, 4544 steps of 71 tasks\ncontrolled: 96 questions, 768 steps\n",
+        "",
+    )
     code, out, err = run("questions")
     assert code == 2 and all(name in out + err for name in ("list", "check", "show"))
     listed = json.loads(run("questions", "list", "--json")[1])
-    assert listed["builtin"]["steps"] == 768 and len(listed["builtin"]["functions"]) == 8
+    assert listed["controlled"]["steps"] == 768 and len(listed["controlled"]["functions"]) == 8
+    assert len(listed["builtin"]["tasks"]) == 71
 
 
 def test_questions_check(broken, tmp_path):

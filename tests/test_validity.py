@@ -109,3 +109,18 @@ def test_what_has_no_tasks_has_no_such_figure():
     with pytest.raises(InputError, match="no similarity of tasks: its questions name none"):
         figures.get("task_similarity")(flat)
     assert not [f for f in ha.describe(flat) if f.topic == "validity"]
+
+
+def test_the_heatmaps_say_in_a_line_what_they_come_to_and_outline_a_functions_own_heads(one_thing, many_things):
+    part = one_thing["ablation"].to_dataset()
+    own = (part["q_specific"] < 0.05) & (part["specific"] > 0)
+    figure = ha.heads_importance(one_thing)
+    assert "Tasks of one function share more heads than tasks of different ones" in " ".join(
+        figure.get_suptitle().split()
+    )
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    for axis, function in zip(panels, FUNCTIONS, strict=True):
+        drawn = {(int(p.get_y()), int(p.get_x())) for p in axis.patches}
+        assert drawn == {tuple(at) for at in np.argwhere(own.sel(function=function).values).tolist()}
+    assert own.any()
+    assert "share no more heads than" in " ".join(ha.heads_importance(many_things).get_suptitle().split())

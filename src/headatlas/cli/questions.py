@@ -38,13 +38,15 @@ def list_questions(json_: Json = False) -> None:
 
     loaded = {name: load_questions(name) for name in sources}
     rows = {
-        name: {"questions": len(q.questions), "steps": q.n_steps, "functions": q.counts()} for name, q in loaded.items()
+        name: {"questions": len(q.questions), "steps": q.n_steps, "functions": q.counts(), "tasks": q.tasks}
+        for name, q in loaded.items()
     }
     if json_:
         print(json.dumps(rows, indent=2))
         return
     for name, row in rows.items():
-        print(f"{name}: {row['questions']} questions, {row['steps']} steps")
+        tasks = f" of {len(loaded[name].tasks)} tasks" if loaded[name].tasks else ""
+        print(f"{name}: {row['questions']} questions, {row['steps']} steps{tasks}")
 
 
 @questions_app.command("check")

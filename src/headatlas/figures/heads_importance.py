@@ -174,8 +174,10 @@ def heads_importance(
     part, own = method_part(tree, name), tree[name].attrs
     basis = (items_text(part, maps.functions), _intervals(part, own))
     absent = absent_functions(tree) if functions is None else ()
+    specific = _specific(part, maps)
+    told = verdict(part, maps, specific)
     return draw_maps(
-        maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=_specific(part, maps)
+        maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=specific, verdict=told
     )
 
 
@@ -197,6 +199,7 @@ def draw_maps(
     basis: Sequence[str] = (),
     absent: Sequence[str] = (),
     outlined: Bool[np.ndarray, "function layer head"] | None = None,
+    verdict: str = "",
 ) -> "Figure":
     """Draw `maps`, a panel each.
 
@@ -214,6 +217,8 @@ def draw_maps(
         Functions that get an empty panel, in the figure's order among the others.
     outlined
         Which heads get an outline: those specific to the function.
+    verdict
+        One line over the grid: what it comes to.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -238,13 +243,16 @@ def draw_maps(
         for text in caption_parts(part, own, maps, clipped, basis)
         for line in textwrap.wrap(text, max(40, int(width * 18.5)))
     ]
+    above = textwrap.wrap(verdict, max(40, int(width * 15)))
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
-        figure = Figure(figsize=(width, height + 0.13 * len(caption)), layout=layout)
+        figure = Figure(figsize=(width, height + 0.13 * len(caption) + 0.15 * len(above)), layout=layout)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         _draw_panels(figure, axes, maps, panels, scales, marked, shared=scale == "shared")
         for function, heads in zip(maps.functions, () if outlined is None else outlined, strict=outlined is not None):
             _outline(axes.flat[list(panels).index(function)], heads, maps.sign)
+        if above:
+            figure.suptitle("\n".join(above), x=0.01, ha="left", fontsize=FONT, parse_math=False)
         figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
     return figure
 
@@ -295,6 +303,23 @@ def _draw_panels(
             _colourbar(figure, image, axis, scales[i], label, fraction=0.09, aspect=18.0)
     if shared:
         _colourbar(figure, image, list(axes.flat), scales[0], "Heads Importance", fraction=0.035, aspect=36.0)
+
+
+def verdict(part: xr.Dataset, maps: Maps, specific: Bool[np.ndarray, "function layer head"] | None) -> str:
+    """Return in a line what the maps come to, where tasks say it; "" where they don't."""
+    if specific is None or "within_similarity" not in part:
+        return ""
+    counts = {function_title(f): int(heads.sum()) for f, heads in zip(maps.functions, specific, strict=True)}
+    own = ", ".join(f"{title} {n}" for title, n in counts.items() if n)
+    heads = (
+        f"Heads of one function alone: {literal(own, 120)}." if own else "No head is shown to be of one function alone."
+    )
+    within, between, p = (float(part[name]) for name in ("within_similarity", "between_similarity", "within_p"))
+    like = "more" if p < ALPHA and within > between else "no more"
+    return (
+        f"{heads} Tasks of one function share {like} heads than tasks of different ones "
+        f"(similarity {within:.2f} against {between:.2f}, p = {p:.2g})."
+    )
 
 
 def _specific(part: xr.Dataset, maps: Maps) -> Bool[np.ndarray, "function layer head"] | None:
