@@ -23,7 +23,7 @@ from headatlas.models.head_model import HeadModel
 from headatlas.work.store import ROWS
 from tests.saved import save_tiny
 
-FIGURES = ("heatmaps", "heatmaps-ablation", "general_specific-ablation", "method_agreement")
+FIGURES = ("heatmaps", "heatmaps-probe", "general_specific-ablation", "method_agreement")
 
 
 def promised(figures):
@@ -133,7 +133,7 @@ def test_map_writes_all_that_is_promised(finished, questions):
     assert record["key"]["seed"] == 0 and record["key"]["model"] == "tiny"
     atlas = load_atlas(folder / "atlas.nc")
     assert dict(atlas["ablation"]["importance"].sizes) == {"function": 3, "layer": 3, "head": 4}
-    assert list(atlas.children) == ["probe", "ablation"]
+    assert list(atlas.children) == ["ablation", "probe"]
     assert atlas["function"].values.tolist() == ["retrieval", "inference", "math_calculation"]
     assert (folder / "findings.md").read_text().startswith("#")
     assert json.loads((folder / "findings.json").read_text())
@@ -635,7 +635,7 @@ def test_the_shell_completes_commands_and_names():
     assert completed("headatlas map --method linear") == ["linear_probe"]
     assert completed("headatlas map --method probe,ablation_z") == ["probe,ablation_zero"]
     assert completed("headatlas figure x --figure meth") == ["method_agreement"]
-    assert completed("headatlas map --template ") == ["published", "short"]
+    assert completed("headatlas map --template ") == ["examples", "published", "short"]
 
 
 def test_what_is_completed_is_what_is_registered():

@@ -312,7 +312,9 @@ def verdict(part: xr.Dataset, maps: Maps, specific: Bool[np.ndarray, "function l
     counts = {function_title(f): int(heads.sum()) for f, heads in zip(maps.functions, specific, strict=True)}
     own = ", ".join(f"{title} {n}" for title, n in counts.items() if n)
     heads = (
-        f"Heads of one function alone: {literal(own, 120)}." if own else "No head is shown to be of one function alone."
+        f"Heads that matter more for one function than for the others: {literal(own, 120)}."
+        if own
+        else "No head is shown to matter more for one function than for the others."
     )
     within, between, p = (float(part[name]) for name in ("within_similarity", "between_similarity", "within_p"))
     like = "more" if p < ALPHA and within > between else "no more"

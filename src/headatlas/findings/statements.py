@@ -121,6 +121,11 @@ class View:
         return function_title(self.maps.functions[i])
 
 
+def least_p(units: float) -> float:
+    """Return the smallest p that flipping the signs of so many units can give: all alike, two-sided."""
+    return float(0.5 ** (units - 1))
+
+
 def _band_numbers(view: View, found: Band, numbers: tuple[int, ...]) -> dict[str, Any]:
     return {
         "first": numbers[found.first],
@@ -202,7 +207,10 @@ def _function_statement(view: View, i: int, n: Mapping[str, Any]) -> str:
     if n["significant"] is not None:
         one = n["significant"] == 1
         text += f" {n['significant']} {'head has' if one else 'heads have'} q below 0.05"
-        text += "." if n["significant"] else ": chance alone can give this map."
+        units = view.number("n_units", view.maps.functions[i])
+        few = view.units == "tasks" and units is not None and least_p(units) * n["n_heads"] > ALPHA
+        nothing = ", as few tasks can't show for a head alone." if few else ": chance alone can give this map."
+        text += "." if n["significant"] else nothing
     return text
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from headatlas.atlas import CHANCE, unable_functions
 from headatlas.atlas.map_numbers import ALPHA, RELIABLE
 from headatlas.controls import about_control, is_text
-from headatlas.findings.statements import Finding, View
+from headatlas.findings.statements import Finding, View, least_p
 from headatlas.findings.wording import interval, names, percent, points, span
 from headatlas.questions.functions import function_title
 
@@ -70,7 +70,7 @@ def _tasks(units: list[float], heads: int) -> str:
     """Return what named tasks mean for intervals and tests, and what so few of them can't say."""
     if not units:
         return ""
-    least = 0.5 ** (min(units) - 1)  # all signs alike, two-sided
+    least = least_p(min(units))
     text = f" Intervals and tests rest on {span(units)} tasks a function: items of one task are not independent."
     if least * heads > ALPHA:
         text += (
@@ -208,9 +208,11 @@ def _ability(view: View) -> list[Finding]:
         return []
     unable = [f for f in unable_functions(view.data) if f in known]
     share = span([100 * v for v in known.values()], "%")
+    designed = "asked_done" in view.data
+    foil = "its designed foil" if designed else "a foil (another passage's answer to a like question)"
     text = (
-        f"The model finds the reference answer likelier than a foil (another passage's answer to a like question) on "
-        f"{share} of a function's items; chance is {percent(CHANCE)}."
+        f"The model finds the reference answer likelier than {foil} on {share} of a function's "
+        f"{'mapped ' if designed else ''}items; chance is {percent(CHANCE)}."
     )
     exact = [v for v in numbers["answer_exact"].values() if v is not None]
     if exact:

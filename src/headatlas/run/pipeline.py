@@ -249,7 +249,7 @@ def _part(
     functions: tuple[str, ...],
     controls: dict[str, np.ndarray],
     seed: int,
-    design: Mapping[str, Mapping[str, str]],
+    design: Mapping[str, Mapping[str, str]] | None = None,
 ) -> xr.Dataset:
     """Reduce one method's samples to its part of the atlas; add its accuracy beyond each control's, paired by item."""
     result = stats.reduce(samples, functions, sign=method.default_sign, seed=seed)
