@@ -284,9 +284,10 @@ class Block:
         *,
         base: "Base",
         objectives: Sequence[str] = METRICS,
-        rows: int = 64,
+        most: int = 1024,
     ) -> Float[np.ndarray, "row prompt objective"]:
-        """Return the objectives of every row and prompt, `rows` rows at a time."""
+        """Return the objectives of every row and prompt, the logits of at most `most` tokens at a time (or a row's)."""
+        rows = max(1, most // len(base.asked))
         parts = [values(self.answers(part, base=base), objectives) for part in hidden.split(rows)]
         return torch.cat(parts).cpu().numpy()
 
