@@ -11,23 +11,14 @@ from collections.abc import Iterator
 from random import Random
 
 from battery.task import Item, Task
+from battery.words import CHOICE_CITIES as CITIES
+from battery.words import CHOICE_NAMES as NAMES
+from battery.words import COLORS, other, two_of, words
 
 FUNCTION = "decision_making"
 
 
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-NAMES = _words(
-    "Anna Ben Carl Emma Jack Lucy Mark Nora Paul Sara Tom Tina Adam Clara David Henry Julia Laura Leo Ruth Rose Sam "
-    "Kate Peter"
-)
-CITIES = _words(
-    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney"
-)
-COLORS = _words("red blue green yellow black white brown pink orange purple")
-DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 
 TOOLS = {
     "cut bread": "knife",
@@ -173,18 +164,6 @@ CAREER_RIVALS = (
 )
 
 
-def _pair(draw: Random, pool: list) -> tuple:
-    """Return two different entries in random order."""
-    first, second = draw.sample(pool, 2)
-    return first, second
-
-
-def _other(options: list[str], excluded: str) -> str:
-    """Return the one of two options that is not excluded."""
-    (left,) = set(options) - {excluded}
-    return left
-
-
 def _article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
@@ -286,7 +265,7 @@ FAULTS = ("lazy", "rude", "careless", "dishonest", "too slow", "always late", "u
 def _way(draw: Random) -> Iterator[Item]:
     while True:
         ways, faults = draw.choice(WAYS)
-        options, name = _pair(draw, ways), draw.choice(NAMES)
+        options, name = two_of(draw, ways), draw.choice(NAMES)
         out, left = draw.sample(options, 2)
         yield Item(
             f"{name} can take the {options[0]} or the {options[1]}. The {out} is {draw.choice(faults)}. "
@@ -297,7 +276,7 @@ def _way(draw: Random) -> Iterator[Item]:
 
 def _solve_way(passage: str, text: str) -> str:
     one, two, out = re.search(r"the (\w+) or the (\w+)\. The (\w+) is", text).groups()
-    return _other([one, two], out)
+    return other([one, two], out)
 
 
 def _numbered(draw: Random) -> Iterator[Item]:
@@ -314,12 +293,12 @@ def _numbered(draw: Random) -> Iterator[Item]:
 
 def _solve_numbered(passage: str, text: str) -> str:
     *options, out = re.findall(r"\d", text)
-    return _other(options, out)
+    return other(options, out)
 
 
 def _trip(draw: Random) -> Iterator[Item]:
     while True:
-        options, name = _pair(draw, CITIES), draw.choice(NAMES)
+        options, name = two_of(draw, CITIES), draw.choice(NAMES)
         out, left = draw.sample(options, 2)
         yield Item(
             f"{name} can fly to {options[0]} or to {options[1]}. {name} thinks that {out} is {draw.choice(DRAWBACKS)}. "
@@ -330,7 +309,7 @@ def _trip(draw: Random) -> Iterator[Item]:
 
 def _solve_trip(passage: str, text: str) -> str:
     one, two, out = re.search(r"fly to (\w+) or to (\w+)\. \w+ thinks that (\w+)", text).groups()
-    return _other([one, two], out)
+    return other([one, two], out)
 
 
 def _hire(draw: Random) -> Iterator[Item]:
@@ -346,13 +325,13 @@ def _hire(draw: Random) -> Iterator[Item]:
 
 def _solve_hire(passage: str, text: str) -> str:
     one, two, out = re.search(r"hire (\w+) or (\w+)\. \w+ thinks that (\w+)", text).groups()
-    return _other([one, two], out)
+    return other([one, two], out)
 
 
 # --- limits and groups ---------------------------------------------------------------------------------------
 def _cheaper(draw: Random) -> Iterator[Item]:
     while True:
-        colors, thing = _pair(draw, COLORS), draw.choice(_words("bag coat hat cup lamp ball"))
+        colors, thing = two_of(draw, COLORS), draw.choice(words("bag coat hat cup lamp ball"))
         prices = draw.sample((draw.randint(2, 9), draw.randint(20, 99)), 2)
         cheap, dear = colors if prices[0] < prices[1] else colors[::-1]
         name = draw.choice(NAMES)
@@ -370,7 +349,7 @@ def _solve_cheaper(passage: str, text: str) -> str:
 
 def _vote(draw: Random) -> Iterator[Item]:
     while True:
-        names, (most, least) = draw.sample(NAMES, 3), _pair(draw, CITIES)
+        names, (most, least) = draw.sample(NAMES, 3), two_of(draw, CITIES)
         votes = draw.sample((most, most, least), 3)
         text = " ".join(f"{name} votes for {city}." for name, city in zip(names, votes, strict=True))
         yield Item(f"{text} So the group goes to", most, least)
@@ -382,7 +361,7 @@ def _solve_vote(passage: str, text: str) -> str:
 
 def _free_day(draw: Random) -> Iterator[Item]:
     while True:
-        (one, two), (both, first, second) = _pair(draw, NAMES), draw.sample(DAYS, 3)
+        (one, two), (both, first, second) = two_of(draw, NAMES), draw.sample(DAYS, 3)
         free, open_ = draw.sample((both, first), 2), draw.sample((both, second), 2)
         yield Item(
             f"On which day should {one} and {two} meet?", both, draw.choice((first, second)),

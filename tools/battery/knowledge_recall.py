@@ -6,16 +6,7 @@ from itertools import count, permutations
 from random import Random
 
 from battery.task import Item, Task
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-PEOPLE = _words(
-    "Anna Ben Carl Clara David Emma Eric Eva Frank Grace Henry Jack Jane Julia Kate Laura Leo Lucy Mark Mary Nick Nina "
-    "Oscar Paul Peter Rosa Ruth Sam Sara Simon Tom"
-)
+from battery.words import PEOPLE, words
 
 # Country, capital, language that most people speak, continent; "-" where the answer is disputed, has two words or could
 # be guessed from the country's name.
@@ -417,7 +408,7 @@ _LANDMARKS = {
 LANDMARKS = {thing: country for country, things in _LANDMARKS.items() for thing in things.split(", ")}
 
 # Symbols of the elements, in the order of their numbers.
-_ELEMENTS = _words("""
+_ELEMENTS = words("""
 H hydrogen He helium Li lithium Be beryllium B boron C carbon N nitrogen O oxygen F fluorine Ne neon Na sodium
 Mg magnesium Al aluminum Si silicon P phosphorus S sulfur Cl chlorine Ar argon K potassium Ca calcium Sc scandium
 Ti titanium V vanadium Cr chromium Mn manganese Fe iron Co cobalt Ni nickel Cu copper Zn zinc Ga gallium Ge germanium

@@ -9,24 +9,15 @@ from collections.abc import Iterator
 from random import Random
 
 from battery.task import Item, Task
+from battery.words import CHOICE_CITIES as CITIES
+from battery.words import CHOICE_NAMES as NAMES
+from battery.words import COLORS, other, two_of, words
 
 FUNCTION = "logical_reasoning"
 
 
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-NAMES = _words(
-    "Anna Ben Carl Emma Jack Lucy Mark Nora Paul Sara Tom Tina Adam Clara David Henry Julia Laura Leo Ruth Rose Sam "
-    "Kate Peter"
-)
-CITIES = _words(
-    "Paris Rome London Berlin Madrid Tokyo Moscow Cairo Athens Vienna Boston Dublin Oslo Prague Chicago Sydney"
-)
-THINGS = _words("key coin ring ball letter pen watch book map card")
-SPOTS = _words("box drawer bag basket kitchen garage cellar attic car garden cupboard bottle")
-COLORS = _words("red blue green yellow black white brown pink orange purple")
+THINGS = words("key coin ring ball letter pen watch book map card")
+SPOTS = words("box drawer bag basket kitchen garage cellar attic car garden cupboard bottle")
 DEEDS = (
     "broke the vase",
     "won the race",
@@ -59,8 +50,8 @@ STATES = {
     "rope": ("long short", "thick thin", "wet dry", "strong weak"),
 }
 """Kind of thing -> pairs of states of which it can have one only."""
-CREATURES = _words("dax wug gorp fep zorp mip tove lorp nim plim blick grend")
-PARTS = _words("stripes spots horns wings tails teeth claws scales feathers fins")
+CREATURES = words("dax wug gorp fep zorp mip tove lorp nim plim blick grend")
+PARTS = words("stripes spots horns wings tails teeth claws scales feathers fins")
 ORDERS = (
     ("taller", "tallest", "shortest"),
     ("older", "oldest", "youngest"),
@@ -95,22 +86,10 @@ COMPARISONS = {
 }
 
 
-def _pair(draw: Random, pool: list[str]) -> tuple[str, str]:
-    """Return two different entries in random order."""
-    first, second = draw.sample(pool, 2)
-    return first, second
-
-
-def _other(options: list[str], excluded: str) -> str:
-    """Return the one of two options that is not excluded."""
-    (left,) = set(options) - {excluded}
-    return left
-
-
 # --- one of two, and not that one -------------------------------------------------------------------
 def _either_spot(draw: Random) -> Iterator[Item]:
     while True:
-        options, thing = _pair(draw, SPOTS), draw.choice(THINGS)
+        options, thing = two_of(draw, SPOTS), draw.choice(THINGS)
         out, left = draw.sample(options, 2)
         yield Item(
             f"The {thing} is in the {options[0]} or in the {options[1]}. It is not in the {out}. So it is in the",
@@ -120,19 +99,19 @@ def _either_spot(draw: Random) -> Iterator[Item]:
 
 def _solve_either_spot(passage: str, text: str) -> str:
     *options, out = re.findall(r"in the (\w+)", text)
-    return _other(options, out)
+    return other(options, out)
 
 
 def _who_did_it(draw: Random) -> Iterator[Item]:
     while True:
-        names, deed = _pair(draw, NAMES), draw.choice(DEEDS)
+        names, deed = two_of(draw, NAMES), draw.choice(DEEDS)
         out, left = draw.sample(names, 2)
         yield Item(f"Either {names[0]} or {names[1]} {deed}, and it was not {out}. Who {deed}?", left, out)
 
 
 def _solve_who_did_it(passage: str, text: str) -> str:
     one, two, out = re.match(r"Either (\w+) or (\w+) .*was not (\w+)\.", text).groups()
-    return _other([one, two], out)
+    return other([one, two], out)
 
 
 def _door_number(draw: Random) -> Iterator[Item]:
@@ -149,7 +128,7 @@ def _door_number(draw: Random) -> Iterator[Item]:
 
 def _solve_door_number(passage: str, text: str) -> str:
     *options, out = re.findall(r"\d", text)
-    return _other(options, out)
+    return other(options, out)
 
 
 def _exclusive_state(draw: Random) -> Iterator[Item]:
@@ -163,13 +142,13 @@ def _exclusive_state(draw: Random) -> Iterator[Item]:
 
 def _solve_exclusive_state(passage: str, text: str) -> str:
     one, two, out = re.search(r"either (\w+) or (\w+)\. This one is not (\w+)", text).groups()
-    return _other([one, two], out)
+    return other([one, two], out)
 
 
 # --- one each ------------------------------------------------------------------------------------------------
 def _one_each(draw: Random) -> Iterator[Item]:
     while True:
-        names, cities = _pair(draw, NAMES), _pair(draw, CITIES)
+        names, cities = two_of(draw, NAMES), two_of(draw, CITIES)
         (known, asked), (taken, left) = draw.sample(names, 2), draw.sample(cities, 2)
         yield Item(
             f"{names[0]} and {names[1]} live in {cities[0]} and {cities[1]}, one in each city. "
@@ -180,12 +159,12 @@ def _one_each(draw: Random) -> Iterator[Item]:
 
 def _solve_one_each(passage: str, text: str) -> str:
     one, two, taken = re.search(r"live in (\w+) and (\w+), .*? lives in (\w+)\.", text).groups()
-    return _other([one, two], taken)
+    return other([one, two], taken)
 
 
 def _opposite_outcome(draw: Random) -> Iterator[Item]:
     while True:
-        names, outcomes = _pair(draw, NAMES), draw.sample(draw.choice(OUTCOMES), 2)
+        names, outcomes = two_of(draw, NAMES), draw.sample(draw.choice(OUTCOMES), 2)
         known, left = draw.sample(names, 2)
         yield Item(
             f"Who {outcomes[1]}?", left, known,
@@ -198,19 +177,19 @@ def _solve_opposite_outcome(passage: str, text: str) -> str:
         r"One of (\w+) and (\w+) (.+) and the other .+\. (\w+) (.+)\.", passage
     ).groups()
     asked = text.removeprefix("Who ").removesuffix("?")
-    return known if asked == done else _other([one, two], known)
+    return known if asked == done else other([one, two], known)
 
 
 # --- a rule and a case ---------------------------------------------------------------------------------------
 def _rule_applied(draw: Random) -> Iterator[Item]:
     while True:
-        kind, name, (has, foil) = draw.choice(CREATURES), draw.choice(NAMES), _pair(draw, PARTS)
+        kind, name, (has, foil) = draw.choice(CREATURES), draw.choice(NAMES), two_of(draw, PARTS)
         yield Item(f"Every {kind} has {has}. {name} is a {kind}. So {name} has", has, foil)
 
 
 def _rule_and_case(draw: Random) -> Iterator[Item]:
     while True:
-        kind, name, (has, lacks) = draw.choice(CREATURES), draw.choice(NAMES), _pair(draw, PARTS)
+        kind, name, (has, lacks) = draw.choice(CREATURES), draw.choice(NAMES), two_of(draw, PARTS)
         rules = [f"Every {kind} has {has}.", f"No {kind} has {lacks}."]
         draw.shuffle(rules)
         yield Item(f"{rules[0]} {rules[1]} {name} is a {kind}. So {name} has", has, lacks)
@@ -224,19 +203,19 @@ def _solve_rule_and_case(passage: str, text: str) -> str:
 # --- relations -----------------------------------------------------------------------------------------------
 def _converse(draw: Random) -> Iterator[Item]:
     while True:
-        (one, two), pair = _pair(draw, NAMES), draw.sample(draw.choice(CONVERSES), 2)
+        (one, two), pair = two_of(draw, NAMES), draw.sample(draw.choice(CONVERSES), 2)
         yield Item(f"{one} is {pair[0]} than {two}. So, next to {one}, {two} is", pair[1], pair[0])
 
 
 def _solve_converse(passage: str, text: str) -> str:
     said = re.search(r"is (\w+) than", text).group(1)
     (pair,) = (p for p in CONVERSES if said in p)
-    return _other(list(pair), said)
+    return other(list(pair), said)
 
 
 def _comparison(draw: Random) -> Iterator[Item]:
     while True:
-        (one, two), fact = _pair(draw, NAMES), draw.choice(list(COMPARISONS))
+        (one, two), fact = two_of(draw, NAMES), draw.choice(list(COMPARISONS))
         pair, about = COMPARISONS[fact], draw.choice((0, 1))
         first, second = (one, two) if about == 0 else (two, one)
         yield Item(f"{one} {fact} {two}. So {first}, compared with {second}, is", pair[about], pair[1 - about])
@@ -269,7 +248,7 @@ def _solve_order_of_three(passage: str, text: str) -> str:
 def _same_color(draw: Random) -> Iterator[Item]:
     while True:
         one, two, third = draw.sample(NAMES, 3)
-        colors, thing = _pair(draw, COLORS), draw.choice(_words("car bag cup hat coat ball house bike"))
+        colors, thing = two_of(draw, COLORS), draw.choice(words("car bag cup hat coat ball house bike"))
         like = draw.choice((0, 1))
         yield Item(
             f"{one}'s {thing} is {colors[0]} and {two}'s {thing} is {colors[1]}. "

@@ -10,36 +10,28 @@ from collections.abc import Iterator
 from random import Random
 
 from battery.task import Item, Task
+from battery.words import PEOPLE, words
 
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-PEOPLE = _words(
-    "Anna Ben Carl Clara David Emma Eric Eva Frank Grace Henry Jack Jane Julia Kate Laura Leo Lucy Mark Mary Nick Nina "
-    "Oscar Paul Peter Rosa Ruth Sam Sara Simon Tom"
-)
-CITIES = _words(
+CITIES = words(
     "Paris London Berlin Rome Madrid Vienna Oslo Athens Dublin Prague Boston Chicago Denver Dallas Seattle Tokyo "
     "Moscow Cairo Sydney Toronto"
 )
-COUNTRIES = _words(
+COUNTRIES = words(
     "Spain France Italy Greece Poland Norway Japan China India Egypt Brazil Mexico Canada Germany Sweden Peru Chile "
     "Cuba Kenya Turkey"
 )
-COLORS = _words("red blue green yellow black white brown gray pink purple")
-FUR = _words("black white brown gray")
-SIZES = _words("big small tiny huge")
-CLOTHES = _words("hat coat scarf shirt dress jacket belt bag cap sweater")
-THINGS = _words("key letter ring coin map pen watch ticket knife spoon photo candle")
-SPOTS = _words("garden kitchen hall park garage forest cellar attic river library")
-PETS = _words("dog cat horse rabbit parrot goat duck pig cow mouse")
-JOBS = _words("cook driver teacher doctor nurse guard painter singer farmer pilot judge baker lawyer dancer gardener")
-DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-EVENTS = _words("concert meeting wedding lecture party dance")
-ROOMS = _words("kitchen office library garage attic cellar bedroom hall")
-DEEDS = _words("danced worked slept cooked waited walked sang painted talked played fished cycled")
+COLORS = words("red blue green yellow black white brown gray pink purple")
+FUR = words("black white brown gray")
+SIZES = words("big small tiny huge")
+CLOTHES = words("hat coat scarf shirt dress jacket belt bag cap sweater")
+THINGS = words("key letter ring coin map pen watch ticket knife spoon photo candle")
+SPOTS = words("garden kitchen hall park garage forest cellar attic river library")
+PETS = words("dog cat horse rabbit parrot goat duck pig cow mouse")
+JOBS = words("cook driver teacher doctor nurse guard painter singer farmer pilot judge baker lawyer dancer gardener")
+DAYS = words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+EVENTS = words("concert meeting wedding lecture party dance")
+ROOMS = words("kitchen office library garage attic cellar bedroom hall")
+DEEDS = words("danced worked slept cooked waited walked sang painted talked played fished cycled")
 
 
 # What a notice may state, with room for a number, and the question for it.

@@ -6,15 +6,9 @@ from itertools import count
 from random import Random
 
 from battery.task import Item, Task
+from battery.words import CITIES, MEN, NAMES, WOMEN
 
 FUNCTION = "semantic_understanding"
-WOMEN = ("Anna", "Alice", "Dora", "Emma", "Helen", "Kate", "Lucy", "Mary", "Nina", "Rose", "Vera", "Sarah")
-MEN = ("Ben", "Carl", "David", "Frank", "George", "Jack", "John", "Mark", "Oscar", "Paul", "Peter", "Tom")
-NAMES = WOMEN + MEN
-CITIES = (
-    "Rome", "Paris", "London", "Berlin", "Madrid", "Tokyo", "Cairo", "Boston", "Chicago", "Delhi", "Moscow", "Athens",
-    "Dublin", "Vienna", "Sydney", "Toronto", "Lima", "Oslo",
-)  # fmt: skip
 
 OPPOSITES = """
 hot warm cold cool
