@@ -12,7 +12,7 @@ from headatlas.errors import RunError
 from headatlas.figures.heads_importance import ABSENT
 from headatlas.methods.base import Activations
 from headatlas.prompts import build_prompts
-from headatlas.run.ability import ability, first_of_tasks
+from headatlas.run.ability import ability
 from headatlas.run.jobs import Capture
 from tests.saved import save_tiny, small_tokenizer
 
@@ -170,8 +170,8 @@ def test_only_the_first_items_are_mapped_and_demonstrations_do_not_choose_them(t
     ]
     questions = ha.load_questions([*shown, *rows])
     prompts = build_prompts(questions, small_tokenizer(), shots=2)
-    kept = first_of_tasks(prompts, [q.id for q in questions.questions], 4)
-    mapped = [p.id for p, own in zip(prompts, kept, strict=True) if own]
+    first = {q.id for q in questions.first_items(4).questions}
+    mapped = [p.id for p in prompts if p.group in first]
     assert sorted(mapped) == sorted(f"{task}-{i}/0" for task in TASKS for i in range(4))
     assert mapped != sorted(mapped), "they stand by demonstrations"
     path = tmp_path / "q.jsonl"
@@ -180,6 +180,8 @@ def test_only_the_first_items_are_mapped_and_demonstrations_do_not_choose_them(t
     command = ["map", str(tiny), "-q", str(path), "--method", "dla", "--out", str(tmp_path / "a"), "--keep-unable"]
     assert main([*command, "--items", "1"]) == 2
     assert "1 items a task can't be halved" in capsys.readouterr().err
+    assert main([*command, "--items", "0"]) == 2
+    assert "0 items a task can't be halved" in capsys.readouterr().err
     assert main([*command, "--items", "4"]) == 0
     said = capsys.readouterr().err
     assert "6 tasks of 3 functions; the model is asked 16 items of each; 4 are mapped, of tasks that it does" in said

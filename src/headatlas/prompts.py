@@ -126,7 +126,7 @@ class Template:
     steps of that form. Such a text is no chat unless one is asked for.
     """
 
-    message: str = "{examples}"
+    message: str = ""
     prior: str = ""
     opening: str = ""
     stop: str = "\n"
@@ -329,8 +329,12 @@ def _in_order(
     for question, number, examples in steps:
         task = question.steps[number].task if f"{question.id}/{number}" in shown else None
         keys.append((task or (question.id, number), tuple(q.id for q in examples)))
-    place = {key: at for at, key in reversed(list(enumerate(part for both in keys for part in (both[0], both))))}
-    return [steps[i] for i in sorted(range(len(steps)), key=lambda i: (place[keys[i][0]], place[keys[i]]))]
+    tasks: dict[object, int] = {}
+    sets: dict[object, int] = {}
+    for at, key in enumerate(keys):
+        tasks.setdefault(key[0], at)
+        sets.setdefault(key, at)
+    return [steps[i] for i in sorted(range(len(steps)), key=lambda i: (tasks[keys[i][0]], sets[keys[i]]))]
 
 
 def _with_foils(prompts: list[Prompt], questions: QuestionSet, tokenizer: Any, context: int | None) -> list[Prompt]:

@@ -119,7 +119,7 @@ def map_(
     asking = Asking(template=template, tokens=tokens, answers=answers, chat=chat, shots=shots)
     loaded = read_questions(questions, reading_of(column, split, limit))
     loaded = loaded.first_items(max(ASKED, items or 0))
-    mapped = items or (ITEMS if loaded.tasks else None)
+    mapped = ITEMS if items is None and loaded.tasks else items
     say(told_questions(loaded, mapped))
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")

@@ -229,7 +229,8 @@ def draw_maps(
         basis = (*basis, f"outlined: heads specific to a function, q < {ALPHA} ({int(outlined.sum())})")
     rows, columns = grid(len(panels))
     width, height = figure_size(maps, rows, columns, scale)
-    marked = [f in unable_functions(part) and f not in absent for f in panels]
+    unable = set(unable_functions(part)) - set(absent)
+    marked = [f in unable for f in panels]
     height += 0.15 * sum(any(marked[i * columns : (i + 1) * columns]) for i in range(rows))
     n = len(maps.functions)
     scales = (

@@ -35,21 +35,6 @@ class Ability:
     mapped: Bool[np.ndarray, " item"]
 
 
-def first_of_tasks(prompts: Sequence[Prompt], order: Sequence[str], items: int) -> Bool[np.ndarray, " item"]:
-    """Return which prompts are among the first `items` of their task, or name no task.
-
-    Prompts stand by demonstrations; `order`, the main questions' ids as the questions have them, does not.
-    """
-    place = {group: at for at, group in enumerate(order)}
-    seen: dict[str, int] = {}
-    kept = np.zeros(len(prompts), bool)
-    for at in sorted(range(len(prompts)), key=lambda i: (place[prompts[i].group], prompts[i].step)):
-        task = prompts[at].task
-        seen[task] = seen.get(task, 0) + 1
-        kept[at] = not task or seen[task] <= items
-    return kept
-
-
 def ability(captured: Capture, prompts: Sequence[Prompt], *, keep_unable: bool = False) -> Ability:
     """Say what the model does, task by task.
 

@@ -13,7 +13,7 @@ import json
 import platform
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,7 @@ from headatlas.models.head_model import HeadModel
 from headatlas.prompts import AUTO, SHOTS, Asking, Prompt, build_prompts, digest_of
 from headatlas.questions.schema import QuestionSet
 from headatlas.run import jobs
-from headatlas.run.ability import ability, first_of_tasks
+from headatlas.run.ability import ability
 from headatlas.run.jobs import Capture, capture, labels, measured
 from headatlas.work.job import Report, Run
 
@@ -119,6 +119,8 @@ class Plan:
         What makes two captures the same; a store with another key is never reused.
     seed
         The one seed.
+    items, keep_unable
+        Which of the items asked are mapped (see `measure`).
     """
 
     questions: QuestionSet
@@ -126,6 +128,13 @@ class Plan:
     methods: dict[str, Method]
     capture_key: dict[str, Any]
     seed: int
+    items: int | None = None
+    keep_unable: bool = False
+
+    @property
+    def mapped_key(self) -> dict[str, Any]:
+        """What makes two methods' rows the same, beside the method: the capture, and which of its items are mapped."""
+        return {**self.capture_key, "items": self.items, "keep_unable": self.keep_unable}
 
     @property
     def key(self) -> dict[str, Any]:
@@ -133,7 +142,7 @@ class Plan:
         parameters = {name: asdict(m) for name, m in self.methods.items()}  # type: ignore[call-overload]
         own = {f"{m.id} version": m.version for m in self.methods.values()}
         versions = {"statistics version": stats.VERSION, **own}
-        key = {**self.capture_key, **versions, "methods": parameters, "seed": self.seed}
+        key = {**self.mapped_key, **versions, "methods": parameters, "seed": self.seed}
         return dict(json.loads(json.dumps(key)))
 
 
@@ -172,11 +181,9 @@ def plan(
         "dtype": str(model.dtype).removeprefix("torch."),
         "prompts": digest_of(prompts),
         **asdict(ask),
-        "items": items,
-        "keep_unable": keep_unable,
         "capture version": jobs.VERSION,
     }
-    return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed)
+    return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed, items, keep_unable)
 
 
 def execute(
@@ -186,10 +193,12 @@ def execute(
     seed = planned.seed
     run = Run(planned.capture_key, seed, None if store is None else Path(store), report)
     captured = capture(model, planned.prompts, run)
-    asked = ability(captured, planned.prompts, keep_unable=planned.capture_key["keep_unable"])
+    asked = ability(captured, planned.prompts, keep_unable=planned.keep_unable)
+    run = replace(run, key=planned.mapped_key)
     mapped = asked.mapped
-    if items := planned.capture_key["items"]:
-        mapped = mapped & first_of_tasks(planned.prompts, [q.id for q in planned.questions.questions], items)
+    if planned.items is not None:
+        first = {question.id for question in planned.questions.first_items(planned.items).questions}
+        mapped = mapped & np.array([prompt.group in first for prompt in planned.prompts])
     prompts = [prompt for prompt, kept in zip(planned.prompts, mapped, strict=True) if kept]
     captured = captured.part(mapped)
     run.told("controls", 0, 1)
@@ -200,9 +209,10 @@ def execute(
     )
     root = root.merge(asked.table)
     nodes: dict[str, xr.Dataset] = {}
+    design = design_of(prompts)
     for name, method in planned.methods.items():
         samples = measured(model, method, prompts, captured.activations, run, name=name)
-        nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed, design_of(prompts))
+        nodes[f"/{name}"] = _part(samples, method, captured.activations.functions, controls, seed, design)
         nodes[f"/{name}/{SAMPLES}"] = described(as_samples(samples.drop_attrs(deep=False)))
     maps = {name: nodes[f"/{name}"]["importance"] for name in planned.methods}
     root = root.merge(stats.agreement(maps, {n: m.default_sign for n, m in planned.methods.items()}), join="exact")
