@@ -137,6 +137,9 @@ def test_what_is_not_mapped_is_shown_everywhere(measured, tmp_path):
     row = next(line for line in found.to_markdown().splitlines() if "| price |" in line)
     assert "| 69% | 41% to 89% | 69% | **no** |" in row
     assert '"task": "price"' in found.to_json()
+    vote = next(line for line in found.to_markdown().splitlines() if "| vote |" in line)
+    assert vote.endswith("| **no** |"), "done, but its function has no other"
+    assert "and does 5 of them; 4 are mapped." in found.to_markdown()
     figure = ha.figures.heads_importance(atlas)
     titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
     assert titles == ["Knowledge Recall", "Retrieval", "Decision-making"]
@@ -152,7 +155,11 @@ def test_the_command_maps_what_a_model_cannot_do_only_when_told(tmp_path, capsys
     assert main([*command, str(tmp_path / "a")]) == 1
     assert "A map compares two or more." in capsys.readouterr().err
     assert main([*command, str(tmp_path / "b"), "--keep-unable"]) == 0
-    assert list(load_atlas(tmp_path / "b")["function"].values) == ["knowledge_recall", "retrieval", "decision_making"]
+    kept = load_atlas(tmp_path / "b")
+    assert list(kept["function"].values) == ["knowledge_recall", "retrieval", "decision_making"]
+    found = ha.describe(kept)
+    assert found.tasks_statement.endswith("The others are mapped as well, as was asked.")
+    assert all(row.mapped for row in found.tasks)
 
 
 def test_only_the_first_items_are_mapped_and_demonstrations_do_not_choose_them(tmp_path, capsys):

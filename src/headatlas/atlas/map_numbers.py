@@ -12,14 +12,14 @@ how sure a single head's value is (`stats` does).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from headatlas._registry import suggest
 from headatlas.atlas import as_atlas, pick_methods
@@ -185,6 +185,20 @@ def _largest_excess(excess: Float[np.ndarray, "draw layer"]) -> Float[np.ndarray
     total = np.cumsum(excess, axis=1)
     before = np.concatenate([np.zeros((len(total), 1)), total[:, :-1]], axis=1)
     return np.max(total - np.minimum.accumulate(before, axis=1), axis=1)
+
+
+def specific_heads(part: xr.Dataset, functions: Sequence[str]) -> Bool[np.ndarray, "function layer head"] | None:
+    """Return which heads matter more for each of `functions` than for the others, q below 0.05; None if not tested.
+
+    A head whose effect is shown to be smaller than on the others is no head of the function.
+    """
+    if "q_specific" not in part or not np.isfinite(part["q_specific"]).any():
+        return None
+    q, own = (
+        part[name].sel(function=list(functions)).transpose("function", "layer", "head").values
+        for name in ("q_specific", "specific")
+    )
+    return np.asarray((q < ALPHA) & (own > 0))
 
 
 def band_p(values: Float[np.ndarray, "layer head"], *, seed: int) -> float:

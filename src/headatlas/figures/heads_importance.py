@@ -23,7 +23,16 @@ import xarray as xr
 from jaxtyping import Bool, Float
 
 from headatlas.atlas import absent_functions, as_atlas, method_part, pick_methods, unable_functions
-from headatlas.atlas.map_numbers import Maps, decimals, nice, take_maps, value_places, write_number
+from headatlas.atlas.map_numbers import (
+    ALPHA,
+    Maps,
+    decimals,
+    nice,
+    specific_heads,
+    take_maps,
+    value_places,
+    write_number,
+)
 from headatlas.atlas.variables import INTERVAL, LABEL
 from headatlas.errors import InputError
 from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
@@ -34,7 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ALPHA = 0.05
 TAIL = 0.995
 """Where clipping may start: the quantile of all drawn values."""
 HELPS = 3.0
@@ -174,7 +182,7 @@ def heads_importance(
     part, own = method_part(tree, name), tree[name].attrs
     basis = (items_text(part, maps.functions), _intervals(part, own))
     absent = absent_functions(tree) if functions is None else ()
-    specific = _specific(part, maps)
+    specific = specific_heads(part, maps.functions)
     told = verdict(part, maps, specific)
     return draw_maps(
         maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=specific, verdict=told
@@ -323,17 +331,6 @@ def verdict(part: xr.Dataset, maps: Maps, specific: Bool[np.ndarray, "function l
         f"{heads} Tasks of one function share {like} heads than tasks of different ones "
         f"(similarity {within:.2f} against {between:.2f}, p = {p:.2g})."
     )
-
-
-def _specific(part: xr.Dataset, maps: Maps) -> Bool[np.ndarray, "function layer head"] | None:
-    """Return which heads are specific to a function; None where that was not tested."""
-    if "q_specific" not in part or not np.isfinite(part["q_specific"]).any():
-        return None
-    q, own = (
-        part[name].sel(function=list(maps.functions)).transpose("function", "layer", "head").values
-        for name in ("q_specific", "specific")
-    )
-    return np.asarray((q < ALPHA) & (own > 0))
 
 
 def _outline(axis: "Axes", heads: Bool[np.ndarray, "layer head"], sign: Sign) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from headatlas.atlas.map_numbers import ALPHA
+from headatlas.atlas.map_numbers import ALPHA, specific_heads
 from headatlas.findings.statements import Finding, View
 from headatlas.findings.wording import interval, names, percent, span
 from headatlas.questions.functions import function_title
@@ -83,15 +83,15 @@ def _called(view: View) -> dict[str, Any]:
     if "q_general" not in view.data or not np.isfinite(view.data["q_general"].values).all():
         return {}
 
-    def heads(q: str, value: str, function: str | None = None) -> list[str]:
-        where = {} if function is None else {"function": function}
-        grid, size = (view.data[n].sel(where).transpose("layer", "head").values for n in (q, value))
-        found = np.argwhere((grid < ALPHA) & ((size > 0) | (function is None)))  # less than for others is no head of it
-        largest = sorted(found.tolist(), key=lambda at: -abs(size[at[0], at[1]]))
-        return [view.maps.head_name(layer, head) for layer, head in largest]
+    def largest(found: np.ndarray, size: np.ndarray) -> list[str]:
+        heads = sorted(np.argwhere(found).tolist(), key=lambda at: -abs(size[at[0], at[1]]))
+        return [view.maps.head_name(layer, head) for layer, head in heads]
 
-    specific = {f: heads("q_specific", "specific", f) for f in view.maps.functions}
-    general = heads("q_general", "general")
+    q, size = (view.data[name].transpose("layer", "head").values for name in ("q_general", "general"))
+    general = largest(q < ALPHA, size)
+    own = view.data["specific"].sel(function=list(view.maps.functions)).transpose("function", "layer", "head").values
+    found = specific_heads(view.data, view.maps.functions)
+    specific = {f: [] if found is None else largest(found[i], own[i]) for i, f in enumerate(view.maps.functions)}
     some = set(general).union(*specific.values())
     return {"general_heads": general, "specific_heads": specific, "neither": view.maps.mass[0].size - len(some)}
 

@@ -45,10 +45,12 @@ def _asked(tasks: Sequence[AskedTask]) -> str:
     functions = len({task.function for task in tasks})
     done = sum(task.done for task in tasks)
     able = {task.function for task in tasks if task.done}
+    only = all(task.mapped == task.done for task in tasks)
+    mapped = "only those are mapped" if only else f"{sum(task.mapped for task in tasks)} are mapped"
     lost = "" if len(able) == functions else f" ({functions - len(able)} functions are out of its reach altogether)"
     return (
         f"The model was asked {len(tasks)} small tasks that call for {functions} functions, and does {done} of "
-        f"them{lost}; only those are mapped."
+        f"them{lost}; {mapped}."
     )
 
 

@@ -12,7 +12,10 @@ from headatlas.questions.functions import function_title, order_functions
 
 @dataclass(frozen=True)
 class AskedTask:
-    """One task: its design, and how the model does on it. Shares are of items, chance is 0.5 for `accuracy`."""
+    """One task: its design, and how the model does on it. Shares are of items, chance is 0.5 for `accuracy`.
+
+    `done` tasks of a function with too few of them are not `mapped`; others are, where that was asked for.
+    """
 
     task: str
     function: str
@@ -25,6 +28,7 @@ class AskedTask:
     high: float
     exact: float
     done: bool
+    mapped: bool
 
 
 def asked_tasks(atlas: xr.DataTree) -> tuple[AskedTask, ...]:
@@ -38,8 +42,9 @@ def asked_tasks(atlas: xr.DataTree) -> tuple[AskedTask, ...]:
     }  # fmt: skip
     root = atlas.to_dataset(inherit=False)
     values = {name: root[column].values.tolist() for name, column in columns.items()}
+    mapped = set(root["item_task"].values.tolist())
     rows = [
-        AskedTask(str(task), **{name: value[at] for name, value in values.items()})
+        AskedTask(str(task), **{name: value[at] for name, value in values.items()}, mapped=task in mapped)
         for at, task in enumerate(root["asked_task"].values)
     ]
     order = order_functions(row.function for row in rows)
@@ -54,8 +59,10 @@ def tasks_text(rows: tuple[AskedTask, ...], atlas: xr.DataTree) -> str:
     told = ", ".join(f"{function_title(f)} {sum(own)} of {len(own)}" for f, own in done.items())
     text = (
         f"The model does {sum(row.done for row in rows)} of {len(rows)} tasks: it prefers the answer to a designed "
-        f"foil more often than chance ({told}). The others are shown here and mapped nowhere."
+        f"foil more often than chance ({told}). "
     )
+    kept = any(row.mapped and not row.done for row in rows)
+    text += "The others are mapped as well, as was asked." if kept else "The others are shown here and mapped nowhere."
     if absent := absent_functions(atlas):
         text += (
             f" Not mapped, since the model does too few of their tasks: {names([function_title(f) for f in absent])}."
@@ -71,7 +78,7 @@ def tasks_table(rows: tuple[AskedTask, ...]) -> tuple[list[str], list[list[Any]]
         [
             function_title(row.function), row.task, row.form or "-", row.kind or "-", percent(row.lure), str(row.items),
             percent(row.accuracy), f"{percent(row.low)} to {percent(row.high)}", percent(row.exact),
-            "yes" if row.done else "**no**",
+            "yes" if row.mapped else "**no**",
         ]
         for row in rows
     ]  # fmt: skip

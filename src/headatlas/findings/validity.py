@@ -33,8 +33,8 @@ def _p(value: float | None) -> str:
 
 def _together(view: View) -> Finding:
     """Say how alike tasks of one function are, beside tasks of different ones."""
-    ends = {f"{name}_similarity{kind}{end}": None for name in ("within", "between") for kind in ("", "_corrected")
-            for end in ("", "_low", "_high")}  # fmt: skip
+    parts = [f"{name}_similarity{kind}" for name in ("within", "between") for kind in ("", "_corrected")]
+    ends = [part + end for part in parts for end in ("", "_low", "_high")]
     n: dict[str, Any] = {name: view.number(name) for name in (*ends, "within_p")}
     told = []
     for name, what in (("within", "two tasks of one function"), ("between", "two tasks of different functions")):
@@ -105,18 +105,15 @@ def _factors(view: View) -> list[Finding]:
         text += (
             " The function's part stays when the design is taken out."
             if kept
-            else (" Nothing of the function is left when the design is taken out.")
+            else " Nothing of the function is left when the design is taken out."
         )
     return [_finding(view, "design", text, {"factors": rows, "also": others})]
 
 
 def _naming(view: View) -> list[Finding]:
     """Say how often a left-out task's map names its function."""
-    n = {
-        name: view.number(name)
-        for name in (*(f"naming_accuracy{end}" for end in ("", "_low", "_high")), "naming_chance")
-    }
-    n["naming_p"] = view.number("naming_p")
+    wanted = ("naming_accuracy", "naming_accuracy_low", "naming_accuracy_high", "naming_chance", "naming_p")
+    n = {name: view.number(name) for name in wanted}
     value, chance = n["naming_accuracy"], n["naming_chance"]
     if value is None or chance is None:
         return []
