@@ -97,3 +97,17 @@ def test_what_a_trained_probes_interval_leaves_out_is_said_wherever_it_is_shown(
 
     assert left_out in caption("probe") and left_out not in caption("dla")
     assert left_out in atlas["probe"].attrs["interval"]
+
+
+def test_what_single_tasks_and_tasks_of_few_items_cannot_say_is_said(file: Path, tmp_path: Path):
+    model = ha.load_model(save_tiny(tmp_path / "tiny"))
+    alone = [row | {"steps": [step | {"task": step["function"]} for step in row["steps"]]} for row in records_of(file)]
+    text = ha.describe(ha.measure(model, ha.load_questions(alone), methods="dla")).get("items").statement
+    assert "have one task only, so what the map shows may be that task's and not the function's" in text
+    assert "items of one task are not independent" not in text, "main questions are the unit"
+    page = ha.describe(ha.measure(model, ha.load_questions(file), methods="dla"))
+    assert "one task only" not in page.get("items").statement
+
+
+def records_of(file: Path) -> list[dict]:
+    return [question.model_dump() for question in ha.load_questions(file).questions]

@@ -55,6 +55,7 @@ class MethodFindings:
     heads: int
     findings: tuple[Finding, ...]
     unknown: tuple[Unknown, ...]
+    units: str = "questions"
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -169,7 +170,7 @@ def describe(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None, thre
     first = sections[0]
     own = atlas[first.method].attrs
     reads, ablates = str(own.get(KIND, "")), bool(own.get(ABLATES))
-    short = in_short(first.method, first.unit, reads, ablates, first.findings, tasks)
+    short = in_short(first.method, first.unit, reads, ablates, first.findings, tasks, first.units)
     return Findings(named, sections, unable_functions(atlas), tasks, tasks_text(tasks, atlas) if tasks else "", short)
 
 
@@ -189,6 +190,7 @@ def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -
         threshold=low,
         layers=len(maps.layers),
         heads=len(maps.heads),
+        units=view.units,
         findings=(
             *map_findings(view, each),
             *parts_findings(view),

@@ -21,7 +21,7 @@ MEANS = {
 
 
 def in_short(
-    method: str, label: str, reads: str, ablates: bool, found: Sequence[Finding], tasks: Sequence[AskedTask]
+    method: str, label: str, reads: str, ablates: bool, found: Sequence[Finding], tasks: Sequence[AskedTask], units: str
 ) -> tuple[str, ...]:
     """Return up to five sentences on an atlas's first method, each with its numbers; only what it has numbers for."""
     by_id = {finding.id: finding.numbers for finding in found}
@@ -33,7 +33,7 @@ def in_short(
             _strongest(method, label, reads, ablates, each),
             _specific(by_id.get("parts", {})),
             _one_thing(by_id.get("validity.within", {}), by_id.get("validity.functions", {})),
-            _sure(by_id.get("reliability", {}), bool(tasks)),
+            _sure(by_id.get("reliability", {}), units),
         )
         if sentence
     )
@@ -47,7 +47,8 @@ def _asked(tasks: Sequence[AskedTask]) -> str:
     able = {task.function for task in tasks if task.done}
     only = all(task.mapped == task.done for task in tasks)
     mapped = "only those are mapped" if only else f"{sum(task.mapped for task in tasks)} are mapped"
-    lost = "" if len(able) == functions else f" ({functions - len(able)} functions are out of its reach altogether)"
+    out = functions - len(able)
+    lost = f" ({out} function{'s are' if out > 1 else ' is'} out of its reach altogether)" if out else ""
     return (
         f"The model was asked {len(tasks)} small tasks that call for {functions} functions, and does {done} of "
         f"them{lost}; {mapped}."
@@ -97,12 +98,12 @@ def _one_thing(within: Mapping[str, Any], functions: Mapping[str, Any]) -> str:
     return text + "."
 
 
-def _sure(reliability: Mapping[str, Any], tasks: bool) -> str:
+def _sure(reliability: Mapping[str, Any], units: str) -> str:
     values = {f: v for f, v in reliability.get("functions", {}).items() if v is not None}
     if not values:
         return ""
     low, high = min(values.values()), max(values.values())
     weak = names([function_title(f) for f in reliability.get("below", ())])
-    text = f"With other {'tasks' if tasks else 'questions'} the maps would come out alike with a correlation of "
+    text = f"With other {units} the maps would come out alike with a correlation of "
     text += f"{low:.2f} to {high:.2f}"
     return text + (f"; below {RELIABLE}, {weak} should be read with care." if weak else ".")

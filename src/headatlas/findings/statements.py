@@ -9,6 +9,7 @@ A statement whose numbers are missing is not made. This module does not know Mar
 describes.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -87,8 +88,20 @@ class View:
 
     @property
     def units(self) -> str:
-        """What the statistics draw anew, halve and flip: tasks where the questions name them (`stats.units_of`)."""
-        return "tasks" if "item_task" in self.data.coords else "questions"
+        """What the statistics draw anew, halve and flip: tasks where every function has several (`stats.units_of`)."""
+        named = "item_task" in self.data.coords
+        return "tasks" if named and all(len(own) > 1 for own in self.tasks.values()) else "questions"
+
+    @property
+    def tasks(self) -> dict[str, Counter[str]]:
+        """Function -> its tasks -> how many of their items are mapped; empty where items are not labelled."""
+        if "item_task" not in self.data.coords or "item_function" not in self.data.coords:
+            return {}
+        found: dict[str, Counter[str]] = {function: Counter() for function in self.maps.functions}
+        for function, task in zip(self.data["item_function"].values, self.data["item_task"].values, strict=True):
+            if str(function) in found:
+                found[str(function)][str(task)] += 1
+        return found
 
     def number(self, name: str, function: str | None = None) -> float | None:
         """Return one value of a variable, or None if the atlas has none (or NaN)."""

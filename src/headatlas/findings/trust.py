@@ -8,6 +8,7 @@
 This module does not know what the maps look like.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +39,10 @@ MISSING = (
 """Variable, id and sentence of what can't be said without it."""
 
 
+FEWEST_ITEMS = 4
+"""Of a task, below which its own map says little: halves of one or two items."""
+
+
 @dataclass(frozen=True)
 class Unknown:
     """A question the atlas has no numbers for, and the variables it lacks."""
@@ -63,6 +68,7 @@ def _items(view: View) -> list[Finding]:
     if view.units == "tasks":
         numbers["units"] = units = {f: view.number("n_units", f) for f in view.maps.functions}
         text += _tasks([n for n in units.values() if n is not None], view.maps.mass[0].size)
+    text += _limits(view.tasks)
     return [Finding("items", view.maps.method, "reach", text, numbers)]
 
 
@@ -76,6 +82,22 @@ def _tasks(units: list[float], heads: int) -> str:
         text += (
             f" Flipping the signs of {min(units):.0f} tasks gives no p below {least:.2g}, so few that a head can't be "
             f"called for a function alone among {heads}; whether it is specific is tested by exchanging tasks."
+        )
+    return text
+
+
+def _limits(tasks: dict[str, Counter[str]]) -> str:
+    """Return what functions of a single task, and tasks of very few items, can't say."""
+    text = ""
+    if single := [function_title(f) for f, own in tasks.items() if len(own) == 1]:
+        text += (
+            f" {names(single)} {'has' if len(single) == 1 else 'have'} one task only, so what the map shows may be "
+            "that task's and not the function's: nothing here can tell."
+        )
+    if few := sorted(task for own in tasks.values() for task, n in own.items() if n < FEWEST_ITEMS):
+        text += (
+            f" {len(few)} {'task has' if len(few) == 1 else 'tasks have'} fewer than {FEWEST_ITEMS} items ({few[0]}"
+            f"{', …' if len(few) > 1 else ''}): their own maps say little."
         )
     return text
 
