@@ -252,7 +252,7 @@ def draw_maps(
         for text in caption_parts(part, own, maps, clipped, basis)
         for line in textwrap.wrap(text, max(40, int(width * 18.5)))
     ]
-    above = textwrap.wrap(verdict, max(40, int(width * 15)))
+    above = textwrap.wrap(verdict, max(40, int(width * 16.5)))
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.02)
         figure = Figure(figsize=(width, height + 0.13 * len(caption) + 0.15 * len(above)), layout=layout)
