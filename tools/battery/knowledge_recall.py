@@ -9,7 +9,7 @@ from battery.task import Item, Task
 from battery.words import PEOPLE, words
 
 # Country, capital, language that most people speak, continent; "-" where the answer is disputed, has two words or could
-# be guessed from the country's name.
+# be guessed from the country's name. A row stands where a replaced one stood: order and number decide what is drawn.
 _COUNTRIES = """
 France, Paris, French, Europe
 Germany, Berlin, German, Europe
@@ -40,7 +40,8 @@ Lithuania, Vilnius, Lithuanian, Europe
 Latvia, Riga, Latvian, Europe
 Estonia, Tallinn, Estonian, Europe
 Belgium, Brussels, -, Europe
-Switzerland, Bern, -, Europe
+Switzerland, -, -, Europe
+Cyprus, Nicosia, -, -
 Belarus, Minsk, -, Europe
 Liechtenstein, Vaduz, German, Europe
 Russia, Moscow, Russian, -
@@ -74,8 +75,10 @@ Uzbekistan, Tashkent, -, Asia
 Turkey, Ankara, Turkish, -
 Egypt, Cairo, Arabic, Africa
 Morocco, Rabat, Arabic, Africa
-Algeria, Algiers, Arabic, Africa
-Tunisia, Tunis, Arabic, Africa
+Algeria, -, Arabic, Africa
+Armenia, Yerevan, -, -
+Tunisia, -, Arabic, Africa
+Azerbaijan, Baku, -, -
 Libya, Tripoli, Arabic, Africa
 Sudan, Khartoum, Arabic, Africa
 Ethiopia, -, -, Africa
@@ -112,7 +115,8 @@ Chile, Santiago, Spanish, -
 Argentina, -, Spanish, -
 Uruguay, Montevideo, Spanish, -
 Ecuador, Quito, Spanish, -
-Brazil, Brasilia, Portuguese, -
+Brazil, -, Portuguese, -
+Barbados, Bridgetown, -, -
 Costa Rica, -, Spanish, -
 Nicaragua, Managua, Spanish, -
 Honduras, -, Spanish, -
@@ -133,7 +137,7 @@ def _known(column: int) -> dict[str, str]:
 CAPITALS, LANGUAGES, CONTINENTS = _known(1), _known(2), _known(3)
 
 # A well-known person's first name, last name, job. "last" at the end: only the last name is asked (the job is one of
-# several); "job": only the job is asked (others share first name and job).
+# several, or has a form for women); "job": only the job is asked (others share first name and job).
 _FAMOUS = """
 Albert, Einstein, scientist
 Isaac, Newton, scientist
@@ -154,7 +158,8 @@ Leo, Tolstoy, writer
 Ernest, Hemingway, writer
 Oscar, Wilde, writer
 Agatha, Christie, writer
-Victor, Hugo, writer
+Victor, Hugo, writer, last
+George, Eliot, writer, job
 Virginia, Woolf, writer
 George, Orwell, writer, job
 Franz, Kafka, writer
@@ -183,7 +188,7 @@ Antonio, Vivaldi, composer
 Giuseppe, Verdi, composer
 Elvis, Presley, singer
 Michael, Jackson, singer
-Bob, Dylan, singer, job
+Bob, Marley, singer, job
 Frank, Sinatra, singer
 Freddie, Mercury, singer
 Taylor, Swift, singer
@@ -200,7 +205,8 @@ Richard, Nixon, president
 Nelson, Mandela, president
 Charles de, Gaulle, president
 Christopher, Columbus, explorer
-Marco, Polo, explorer
+Marco, Polo, explorer, last
+Henry, Hudson, explorer, job
 Ferdinand, Magellan, explorer
 Vasco da, Gama, explorer
 James, Cook, explorer
@@ -208,9 +214,11 @@ Roald, Amundsen, explorer
 Neil, Armstrong, astronaut
 Yuri, Gagarin, astronaut
 Buzz, Aldrin, astronaut
-Charlie, Chaplin, actor
-Marilyn, Monroe, actor
-Audrey, Hepburn, actor
+Charlie, Chaplin, actor, job
+Keanu, Reeves, actor
+Marilyn, Monroe, actor, last
+Tom, Cruise, actor, job
+Audrey, Hepburn, actor, last
 Tom, Hanks, actor, job
 Humphrey, Bogart, actor
 Clint, Eastwood, actor
@@ -261,12 +269,12 @@ _CITIES = {
     "Turkish": "Istanbul Ankara",
     "Chinese": "Beijing Shanghai Wuhan Nanjing",
     "Japanese": "Tokyo Osaka Kyoto Hiroshima",
-    "Korean": "Seoul Busan",
+    "Hungarian": "Budapest Debrecen",
     "Indian": "Mumbai Delhi Kolkata",
-    "Egyptian": "Cairo Alexandria",
+    "Egyptian": "Cairo Giza",
     "Canadian": "Toronto Montreal Vancouver Ottawa",
     "Mexican": "Tijuana Guadalajara Cancun",
-    "Brazilian": "Recife Brasilia",
+    "Brazilian": "Recife Manaus",
     "American": "Chicago Boston Seattle Denver",
     "Australian": "Sydney Brisbane Melbourne",
 }
@@ -298,20 +306,20 @@ _LEGS = {
 LEGS = {animal: legs for legs, animals in _LEGS.items() for animal in animals.split()}
 
 _MATERIALS = {
-    "wood": "log, plank, baseball bat, toothpick, canoe paddle, chopstick, violin, railroad tie, matchstick, "
-    "broomstick",
-    "glass": "window, wine bottle, light bulb, mirror, windshield, lens, test tube, aquarium, jam jar",
-    "paper": "newspaper, book page, envelope, map, postcard, calendar, magazine, notebook, stamp, poster, receipt",
+    "wood": "log, plank, rolling pin, toothpick, totem pole, cello, violin, railroad tie, matchstick, broomstick",
+    "glass": "window, wine bottle, light bulb, mirror, windshield, telescope lens, test tube, aquarium, jam jar",
+    "paper": "newspaper, book page, envelope, map, postcard, calendar, magazine, notebook, postage stamp, poster, "
+    "receipt",
     "metal": "sword, nail, coin, key, anchor, fork, screw, frying pan, wrench, horseshoe, saw blade, padlock, needle, "
     "trumpet, bicycle chain",
     "leather": "saddle, belt, wallet, cowboy boot, baseball glove, whip, holster",
-    "rubber": "car tire, pencil eraser, inner tube, bouncy ball, balloon, hockey puck",
+    "rubber": "car tire, pencil eraser, inner tube, bouncy ball, squash ball, hockey puck",
     "cotton": "T-shirt, bath towel, bed sheet, handkerchief, pillowcase",
     "wool": "winter sweater, knitted hat, mitten, warm scarf",
     "stone": "pyramid, castle wall, medieval tower, Roman bridge, cobbled street",
-    "plastic": "garbage bag, toothbrush, drinking straw, credit card, toy brick, comb",
+    "plastic": "garbage bag, toothbrush, shampoo bottle, credit card, Lego brick, comb",
     "wax": "candle, crayon",
-    "clay": "brick, flowerpot",
+    "clay": "brick, cuneiform tablet",
 }
 ALIKE_MATERIALS = (
     "cotton wool",
