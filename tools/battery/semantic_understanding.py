@@ -20,16 +20,16 @@ loud noisy quiet silent
 easy simple difficult tricky
 clean spotless dirty filthy
 strong powerful weak feeble
-young youthful old elderly
-thin slim fat plump
+visible noticeable invisible hidden
+vertical upright horizontal level
 wet soaked dry arid
-bright shiny dark dim
+raw uncooked cooked baked
 safe secure dangerous risky
-right correct wrong mistaken
+correct right incorrect wrong
 true genuine false untrue
 polite courteous rude insolent
 full packed empty vacant
-heavy hefty light lightweight
+superior better inferior worse
 wide broad narrow slim
 early premature late overdue
 open ajar closed shut
@@ -39,18 +39,18 @@ healthy fit sick ill
 alive living dead deceased
 near close far distant
 careful cautious careless reckless
-sweet sugary sour tart
+conscious aware unconscious comatose
 common usual rare unusual
 temporary brief permanent lasting
 brave bold cowardly timid
 smart clever stupid foolish
 beautiful pretty ugly hideous
-tall lofty short brief
+optimistic hopeful pessimistic gloomy
 high lofty low deep
 deep bottomless shallow flat
-thick dense thin slender
+public communal private personal
 tight snug loose baggy
-soft fluffy hard firm
+major chief minor slight
 good great bad awful
 ancient old modern new
 positive certain negative minus
@@ -60,14 +60,14 @@ asleep sleeping awake alert
 innocent blameless guilty wrong
 sharp pointed blunt dull
 humble modest proud arrogant
-lazy idle active busy
+rural rustic urban metropolitan
 friendly kind hostile aggressive
 honest truthful dishonest deceitful
 tidy neat messy cluttered
 legal lawful illegal criminal
 possible likely impossible unlikely
 first initial last final
-generous giving selfish greedy
+senior older junior younger
 """
 """A word, one near it in meaning, its opposite, one near that."""
 _QUADS = [tuple(line.split()) for line in OPPOSITES.split("\n") if line]
@@ -110,7 +110,7 @@ penniless poor rich
 noisy loud quiet
 silent quiet loud
 simple easy difficult
-hard difficult easy
+effortless easy difficult
 tricky difficult easy
 filthy dirty clean
 spotless clean dirty
@@ -133,7 +133,7 @@ ancient old new
 elderly old young
 youthful young old
 plump fat thin
-overweight fat thin
+broad wide narrow
 slim thin fat
 slender thin fat
 soaked wet dry
@@ -161,7 +161,7 @@ unwell sick healthy
 deceased dead alive
 living alive dead
 furious angry calm
-mad angry calm
+irate angry calm
 enraged angry calm
 peaceful calm angry
 boring dull exciting
@@ -263,24 +263,29 @@ WHOLES = {
     "book": "page cover chapter title preface",
     "bird": "beak wing feather tail claw",
     "computer": "keyboard screen processor monitor mouse",
-    "hand": "thumb finger palm knuckle wrist",
+    "hand": "thumb finger palm knuckle fingernail",
     "face": "nose chin cheek mouth forehead",
     "ship": "deck mast anchor sail rudder",
-    "flower": "petal stem bud stalk leaf",
-    "shirt": "collar sleeve button cuff pocket",
+    "flower": "petal stem bud stamen pistil",
+    "camera": "lens shutter flash viewfinder aperture",
     "bicycle": "pedal saddle handlebar chain spoke",
-    "school": "classroom playground gym teacher blackboard",
+    "school": "classroom playground gym cafeteria blackboard",
     "fish": "fin gill scale tail",
     "clock": "dial pendulum hand face",
     "theater": "stage curtain balcony seat",
     "farm": "barn field stable pasture",
     "castle": "tower moat drawbridge dungeon",
     "sentence": "verb noun subject word",
-    "guitar": "string fret neck bridge",
+    "guitar": "string fret neck fretboard",
     "shoe": "heel sole lace tongue",
     "country": "city province town village",
     "year": "month week day season",
 }
+ALIKE = (
+    {"farm", "country"}, {"farm", "house"}, {"castle", "house"}, {"school", "house"}, {"theater", "house"},
+    {"theater", "school"}, {"theater", "castle"}, {"theater", "ship"}, {"sentence", "book"}, {"tree", "flower"},
+)  # fmt: skip
+"""Wholes of which one may have the other's parts (a castle has a roof and a kitchen): never set against each other."""
 
 
 def _an(word: str) -> str:
@@ -291,7 +296,7 @@ def _part(draw: Random) -> Iterator[Item]:
     while True:
         whole, foil = draw.sample(list(WHOLES), 2)
         parts = draw.sample(WHOLES[whole].split(), 3)
-        if not set(parts) & set(WHOLES[foil].split()) and {whole, foil} != {"farm", "country"}:
+        if not set(parts) & set(WHOLES[foil].split()) and {whole, foil} not in ALIKE:
             first, second, third = map(_an, parts)
             yield Item(f"{first.capitalize()}, {second} and {third} are parts of a", whole, foil)
 
@@ -307,8 +312,8 @@ a person who sells meat = butcher
 a person who teaches at a school = teacher
 a person who learns at a school = student
 a person who flies planes = pilot
-a person who steers a ship = captain
-a person who rules a kingdom = king
+a person who rides horses in races = jockey
+a person who is the son of a king = prince
 a person who serves food in a restaurant = waiter
 a person who cooks meals in a restaurant = chef
 a person who writes books = author
@@ -318,7 +323,7 @@ a person who catches fish = fisherman
 a person who puts out fires = firefighter
 a person who looks after teeth = dentist
 a person who treats sick animals = vet
-a person who cuts hair = barber
+a person who cuts men's hair = barber
 a person who makes suits = tailor
 a person who steals things = thief
 a person who travels in space = astronaut
@@ -331,12 +336,12 @@ a person who delivers letters = mailman
 a person who sings songs = singer
 a person who acts in films = actor
 a place where books are borrowed = library
-a place where old art is shown = museum
+a place where old things are shown to visitors = museum
 a place where sick people are treated = hospital
 a place where films are shown = cinema
 a place where planes land = airport
 a place where trains stop = station
-a place where ships are unloaded = harbor
+a place where ships are built = shipyard
 a place where children are taught = school
 a place where cooked meals are sold = restaurant
 a place where bread is made = bakery
@@ -352,12 +357,12 @@ a place where grapes are grown = vineyard
 a place where bees live = hive
 a place where birds lay eggs = nest
 a thing used to hit nails = hammer
-a thing used to cut wood = saw
+a thing with teeth used to cut wood = saw
 a thing used to open locks = key
 a thing used to sweep floors = broom
 a thing used to cut paper = scissors
-a thing used to tell the time = clock
-a thing used to keep dry in the rain = umbrella
+a thing on a wall that shows the time = clock
+a thing held up to keep dry in the rain = umbrella
 a thing used to measure heat = thermometer
 a thing used to look at stars = telescope
 a thing used to take photos = camera
@@ -376,7 +381,7 @@ the meal eaten in the evening = dinner
 the room where food is cooked = kitchen
 the room where people sleep = bedroom
 the season when snow falls = winter
-the season when leaves fall = autumn
+the season after winter = spring
 the brother of your mother = uncle
 the sister of your mother = aunt
 the son of your uncle = cousin
@@ -388,7 +393,7 @@ a very young dog = puppy
 a very young cat = kitten
 a very young person = baby
 a very tall building = skyscraper
-a very strong wind with rain = storm
+a very large stream of water = river
 a piece of land with water all around = island
 a mountain that throws out fire = volcano
 a dry land of sand = desert
@@ -443,12 +448,12 @@ sick ill healthy fit
 strong powerful weak feeble
 fast quick slow sluggish
 loud noisy quiet silent
-fat plump thin slim
+kind caring cruel heartless
 tired exhausted rested refreshed
 dirty filthy clean spotless
 careful cautious careless reckless
 famous renowned unknown obscure
-honest truthful dishonest lying
+honest truthful dishonest deceitful
 """
 _PEOPLE = [tuple(line.split()) for line in PEOPLE.split("\n") if line]
 _PLAIN = {near: word for a, near_a, b, near_b in _PEOPLE for near, word in ((near_a, a), (near_b, b))}
@@ -502,7 +507,7 @@ def _solve_town(passage: str, text: str) -> str:
 
 
 USES = {
-    "eat": "bread rice cheese soup cake meat pasta chocolate",
+    "eat": "bread rice cheese apples cake meat pasta eggs",
     "drink": "water tea juice milk lemonade coffee beer wine",
     "wear": "trousers gloves boots socks jeans shorts pajamas sandals",
     "read": "books letters newspapers poems stories magazines novels diaries",
@@ -511,6 +516,8 @@ USES = {
     "play": "chess tennis football poker golf hockey",
     "speak": "English French German Spanish Italian Russian",
 }
+BOTH = ({"read", "speak"}, {"read", "sing"}, {"play", "sing"})
+"""Verbs that go with each other's words (one can read Italian and play a song): never set against each other."""
 _USE = {word: verb for verb, words in USES.items() for word in words.split()}
 
 
@@ -519,7 +526,9 @@ def _use(draw: Random) -> Iterator[Item]:
         verb, other = draw.sample(list(USES), 2)
         answer, foil = draw.choice(USES[verb].split()), draw.choice(USES[other].split())
         first, second = draw.sample((answer, foil), 2)
-        yield Item(f"What can you {verb}?", answer, foil, f"{draw.choice(NAMES)} likes {first} and {second}.")
+        passage = f"{draw.choice(NAMES)} likes {first} and {second}."
+        if {verb, other} not in BOTH:
+            yield Item(f"What can you {verb}?", answer, foil, passage)
 
 
 def _solve_use(passage: str, text: str) -> str:
