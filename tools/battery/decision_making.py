@@ -63,6 +63,7 @@ TOOL_RIVALS = (
     {"comb", "scissors"},
     {"rope", "ladder", "net"},
     {"spoon", "knife", "pen", "shovel"},
+    {"shovel", "bucket"},
     {"camera", "telescope", "map"},
 )
 PLACES = {
@@ -90,24 +91,27 @@ PLACES = {
     "buy vegetables": "market",
     "watch a football match": "stadium",
     "board a ship": "harbor",
-    "cook a meal": "kitchen",
+    "attend a trial": "court",
     "have a haircut": "barber",
     "repair a car": "garage",
     "attend a class": "school",
-    "climb to the top": "mountain",
+    "climb a high peak": "mountain",
 }
 PLACE_RIVALS = (
     {"beach", "harbor"},
     {"library", "museum", "school"},
     {"theater", "cinema", "stadium", "school"},
     {"station", "airport", "harbor", "garage"},
-    {"bakery", "market", "restaurant", "kitchen", "farm", "garden"},
+    {"bakery", "market", "restaurant", "farm", "garden"},
     {"pharmacy", "hospital", "market"},
     {"garden", "forest", "mountain", "farm", "zoo"},
     {"gym", "school", "stadium"},
+    {"gym", "garage"},
+    {"church", "museum", "hospital"},
+    {"barber", "library"},
 )
 HELPERS = {
-    "has a toothache": "dentist",
+    "needs a new filling": "dentist",
     "has broken a tooth": "dentist",
     "has a hole in a tooth": "dentist",
     "has a leaking pipe": "plumber",
@@ -248,18 +252,18 @@ def _solve_line_to_place(passage: str, text: str) -> str:
 WAYS = (
     (("bridge", "tunnel", "road", "path", "trail", "street"), ("closed", "blocked", "flooded", "dangerous")),
     (("elevator", "stairway", "escalator", "ramp"), ("closed", "blocked", "broken", "dangerous")),
-    (("bus", "train", "tram", "taxi", "ferry", "subway"), ("late", "slow", "broken", "dangerous")),
+    (("bus", "train", "tram", "taxi", "ferry", "subway"), ("late", "slow", "out of service", "dangerous")),
 )
 NUMBERED = {
-    "bus": ("full", "late", "broken"),
+    "bus": ("full", "late", "slow"),
     "train": ("full", "late", "slow"),
     "room": ("dirty", "noisy", "cold"),
     "table": ("dirty", "broken", "wet"),
     "seat": ("broken", "dirty", "wet"),
-    "boat": ("full", "broken", "slow"),
+    "boat": ("full", "leaky", "slow"),
 }
 DRAWBACKS = ("boring", "too cold", "too expensive", "too noisy", "too far away", "too crowded", "dangerous")
-FAULTS = ("lazy", "rude", "careless", "dishonest", "too slow", "always late", "unfriendly", "too weak")
+FAULTS = ("lazy", "rude", "careless", "dishonest", "too slow", "always late", "unfriendly", "unreliable")
 
 
 def _way(draw: Random) -> Iterator[Item]:

@@ -69,7 +69,7 @@ airport: checking in for a flight | boarding a plane | waiting for a flight to l
 church: praying in a pew | listening to the priest | singing hymns with the choir |
   lighting a candle before the altar | hearing the pastor preach
 bank: opening a savings account | depositing a check | asking for a loan | withdrawing cash from an account |
-  changing dollars into euros
+  cashing a check at the teller's window
 zoo: watching the lions in their cage | taking photos of the penguins and giraffes |
   looking at elephants behind a fence | watching a keeper feed the tigers | showing a child the caged monkeys
 restaurant: ordering dinner from a waiter | choosing a meal from the menu | paying the waiter |
@@ -78,7 +78,7 @@ theater: watching actors on the stage | clapping as the curtain falls | waiting 
   watching the second act of a play | finding a seat before the curtain rises
 bakery: buying a fresh loaf of bread | choosing between rolls and bagels | smelling bread straight from the oven |
   ordering a birthday cake | buying warm buns and bread
-pool: swimming laps | diving from the high board | learning to swim | putting on goggles to swim |
+pool: swimming laps | diving from the high board | learning to swim | swimming a race in lane four |
   drying off after swimming fifty laps
 museum: looking at old paintings | studying dinosaur bones behind glass | following a guide past ancient statues |
   looking at a mummy from Egypt | admiring ancient vases behind glass
@@ -114,8 +114,8 @@ firefighter: puts out fires | saves people from burning houses | slides down a p
 mechanic: repairs car engines | changes oil and brakes in a garage | fixes broken cars
 librarian: lends books to readers | puts returned books back on the shelves | looks after thousands of books
 photographer: takes pictures at weddings | takes portraits with a camera | works with lenses and flashes
-singer: performs songs on stage | records songs in a studio | uses only the voice on stage
-dancer: performs ballet on stage | practices ballet steps every day | tours with a ballet company
+singer: performs songs on stage | records songs in a studio | hits the high notes on stage
+dancer: performs tango on stage | practices tango steps every day | tours with a tango company
 soldier: marches with a rifle | fights in the army | wears a helmet and carries a rifle
 sailor: scrubs the deck of a ship | crosses the ocean on a ship | hoists sails and ties knots at sea
 gardener: trims hedges and waters roses | mows lawns and plants flowers | looks after flower beds in a park
@@ -160,7 +160,7 @@ happy: won first prize | got a puppy for a birthday | found the lost ring at las
 sad: cried over the dead cat | lost a grandmother last week | said goodbye to a dying friend | wept at the funeral |
   watched the old dog die | wept over the old letters
 angry: shouted and slammed the door | found the new car scratched on purpose | yelled at the thief |
-  was insulted in front of everyone | banged on the table and shouted | was cheated out of the money
+  shook a fist at the other driver | banged on the table and shouted | was cheated out of the money
 scared: saw a bear in front of the tent | heard strange steps in the dark house | hid under the bed from the monster |
   screamed when the snake moved | trembled as the wolf came closer | saw a ghost in the attic
 tired: worked all night without sleep | can hardly stay awake | just ran a whole marathon |
@@ -168,22 +168,22 @@ tired: worked all night without sleep | can hardly stay awake | just ran a whole
 hungry: has not eaten since yesterday | skipped breakfast and lunch | has a growling stomach |
   asked for a third plate of food | ate nothing on the long trip | asked when dinner would be ready
 thirsty: drank nothing all day in the desert | has a dry mouth and asks for water | needs a big glass of water |
-  walked all day without any water | emptied the bottle in one gulp | asked for water again and again
+  walked all day without any water | emptied the water bottle in one gulp | asked for water again and again
 cold: is shivering in the snow | went out into the frost without a coat | has blue lips and chattering teeth |
   stood in the icy wind without gloves | fell into the frozen lake | slept in the snow without a blanket
 hot: is sweating in the sun | wears a thick coat in July | sat too long in the sauna |
-  opened every window and took off the sweater | worked beside the furnace all day |
+  opened every window and took off the sweater | stands beside the roaring furnace |
   is sweating under three blankets
 sick: has a fever and a cough | ate bad fish and threw up | is lying in bed with the flu | was throwing up all night |
   called the doctor because of a high fever | stayed home from school with the flu
 bored: has nothing to do all day | stared at the wall during the long talk | counted the ceiling tiles three times |
   heard the same dull speech again | waited for hours with nothing to read | found the long film dull
-proud: saw a daughter win the gold medal | built a boat without any help | finished school with top grades |
+proud: saw a daughter win the gold medal | boasts of a son's good grades | hung the diploma where all could see it |
   showed everyone the medal | got a medal from the mayor | watched a son become a doctor
 lonely: has no friends in the new town | eats alone every evening | has not spoken to anyone for weeks |
   lives alone on an island | spent the holidays without any company | has nobody to talk to
 nervous: has an exam in five minutes | is about to give a first speech | bites a nail before the interview |
-  is waiting for the first performance | paces up and down before the test | will sing for a crowd in a minute
+  has sweaty palms before the first performance | paces up and down before the test | will sing for a crowd in a minute
 """)
 NEAR_FEELINGS = {
     "happy": "proud",
@@ -371,9 +371,9 @@ laughed: The clown slipped on a banana peel, and everyone | The joke was so funn
 cried: The toddler dropped her ice cream, and she | The film was so sad that we all |
   The boy scraped his knee, and he | The baby was hungry, and it | When her cat died, the little girl |
   The bride's mother was so moved that she
-slept: He was tired, went to bed, and at once he | The baby was rocked in the cradle until it |
-  She took a pill, lay down, and soon she | The bear crept into its winter cave, and it |
-  The tired child lay down in bed, and he | After the long hike they crept into the tent, and they
+slept: He was so tired that all night long he | The baby was rocked, and then all night it |
+  She took a pill, lay down, and until noon she | The bear crept into its cave, and all winter it |
+  The tired child lay in bed, and for ten hours he | They crept into the tent, and until morning they
 rose: The curtain was pulled up, and slowly it | The balloon was filled with hot air, and into the sky it |
   The price of bread went up, and the price of milk also | Morning came, and in the east the sun |
   With yeast in it the dough
@@ -382,18 +382,18 @@ bled: He cut his finger on the knife, and it | The knife went deep into his arm,
 """)
 NEAR_OUTCOMES = {
     "melted": "burned died sank fell broke grew rose",
-    "broke": "fell sank bled exploded",
+    "broke": "fell sank bled exploded rang",
     "froze": "broke died melted fell grew sank rose",
     "burned": "melted exploded died fell broke bled",
-    "sank": "broke died fell froze exploded burned",
-    "died": "fell cried slept grew froze bled",
-    "fell": "broke died cried slept froze grew bled",
+    "sank": "broke died fell froze exploded burned flew",
+    "died": "fell cried slept grew froze bled broke rose",
+    "fell": "broke died cried slept froze grew bled flew laughed rose sank",
     "exploded": "burned broke rang fell",
     "grew": "slept cried died laughed froze rose",
     "flew": "fell died slept grew rose",
     "rang": "broke exploded fell",
-    "laughed": "cried fell slept",
-    "cried": "laughed fell slept grew died bled",
+    "laughed": "cried fell slept exploded died rose froze melted broke",
+    "cried": "laughed fell slept grew died bled broke melted exploded",
     "slept": "died cried laughed fell grew froze",
     "rose": "fell grew burned melted sank flew broke",
     "bled": "broke died burned fell froze grew",
@@ -468,16 +468,16 @@ passport: is sent back at the border | may not board the flight abroad | is stop
 camera: cannot take pictures of the wedding | sees a rare bird but cannot take a picture |
   sees the sunset but cannot photograph it
 helmet: was not allowed to ride the motorbike | hurt his head when the bike fell | rides the bike with a bare head
-lunch: has nothing to eat at noon | asks others at school for half a sandwich | is hungry at noon break
-tent: has to sleep under the open sky | has nothing to sleep in at the campsite |
+lunch: has nothing to eat at noon | asks others at school for half a sandwich | is hungry during the noon break
+tent: has to sleep under the open sky | has no roof over his head at the campsite |
   gets rained on at the campsite all night
-guitar: sits on stage but cannot play the strings | came to band practice with no strings to play |
+guitar: sits on stage but has nothing to strum | came to band practice with no strings to play |
   can sing the song but not strum it
 flashlight: sits in the dark tent | cannot see a thing in the cave | has no light in the cellar
 book: has nothing to read on the train | sits in reading class and cannot join in |
   stares out of the train with nothing to read
-hat: has a sunburn on the bald head | has a cold head in the wind | gets the hot sun on the bald head
-ball: came to the soccer field, but there is nothing to kick | cannot play soccer with the team |
+hat: shades his bald head with a newspaper | has a cold head in the wind | feels the hot sun on his bald head
+ball: came to the soccer field, but there is nothing to kick | wants to play catch but has nothing to throw |
   stands on the basketball court with nothing to throw
 ring: stands at the altar and searches his pockets | kneels to propose and searches his pockets |
   has nothing to put on the bride's finger
@@ -531,7 +531,7 @@ def _two(draw: Random) -> tuple[str, str]:
 
 OLD = _table("""
 old: draws a pension | has grown grandchildren | has white hair and a cane | has been retired for years |
-  remembers the war | has been married for forty years | has a beard that has gone grey | moved into a nursing home |
+  remembers the war | has been married for forty years | has just turned ninety | moved into a nursing home |
   has great-grandchildren | wears dentures
 young: is learning to walk | goes to kindergarten | sleeps in a cradle | still believes in Santa Claus |
   is losing baby teeth | is in first grade | plays with a rattle | rides a tricycle | cannot tie shoes yet |
@@ -581,7 +581,7 @@ COUNTS = (
     ("{n} leashes hang by {A}'s door", "{m} mats lie on the floor", "How many dogs does {A} have?"),
     ("{n} saddled horses wait before {A}'s inn", "{m} barrels stand in the yard", "How many riders are inside?"),
     ("{n} sleeping bags lie in {A}'s tent", "{m} pots hang over the fire", "How many campers are there?"),
-    ("{n} Christmas stockings hang in {A}'s house", "{m} stars hang on the tree", "How many children has {A}?"),
+    ("{n} Christmas stockings hang in {A}'s house", "{m} stars hang on the tree", "How many people hope for gifts?"),
     ("{n} cribs stand in {A}'s nursery", "{m} bears are painted on the wall", "How many babies sleep there?"),
     ("{n} parachutes opened above {A}'s field", "{m} cows looked up", "How many people had jumped?"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ FUNCTION = "logical_reasoning"
 
 
 THINGS = words("key coin ring ball letter pen watch book map card")
-SPOTS = words("box drawer bag basket kitchen garage cellar attic car garden cupboard bottle")
+SPOTS = words("box drawer bag basket kitchen garage cellar attic car garden cupboard closet")
 DEEDS = (
     "broke the vase",
     "won the race",
