@@ -1,12 +1,14 @@
 """Make the built-in battery of tasks: ``python tools/make_battery.py`` (``--check`` only compares).
 
-Each task's items are drawn by a seed of its own; the first `DEMONSTRATIONS` are demonstrations, the rest items. Every
+Each task's items are drawn by a seed of its own; the first `DEMONSTRATIONS` are demonstrations, the rest items. Where
+answer and foil both stand in the text, either comes first in half of each, if the task has both kinds. Every
 answer is worked out by the task's own rule from the text (`Task.solve`). It stops at the first item that is wrong: two
 answers that differ, a foil that is the answer, a text that comes twice, too many words.
 """
 
 import argparse
 import importlib
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -38,15 +40,40 @@ def draw(task: Task) -> list[Item]:
     """Return a task's demonstrations and items; raise ValueError for what is wrong with one."""
     if task.form not in FORMS or task.kind not in KINDS or task.function not in FUNCTIONS:
         raise ValueError(f"{task.name}: form {task.form}, kind {task.kind} or function {task.function} is unknown")
-    found: dict[str, Item] = {}
-    for tries, item in enumerate(task.make(Random(SEED + zlib.crc32(task.name.encode())))):
+    random = Random(SEED + zlib.crc32(task.name.encode()))
+    needed = DEMONSTRATIONS + ITEMS
+    found: dict[tuple[str, ...], Item] = {}
+    passages: set[str] = set()
+    for tries, item in enumerate(task.make(random)):
         check(task, item)
-        found.setdefault(item.passage or item.subquestion, item)
-        if len(found) == DEMONSTRATIONS + ITEMS or tries > 100_000:
+        if item.passage not in passages:
+            found.setdefault(told_by(item), item)
+            passages |= {item.passage} - {""}
+        if len(found) == 4 * needed or tries > 20_000:
             break
-    if len(found) < DEMONSTRATIONS + ITEMS:
-        raise ValueError(f"{task.name}: only {len(found)} different items, {DEMONSTRATIONS + ITEMS} are needed")
-    return list(found.values())
+    if len(found) < needed:
+        raise ValueError(f"{task.name}: only {len(found)} different items, {needed} are needed")
+    items = list(found.values())
+    sides = [[item for item in items if answer_first(item) is side] for side in (True, False)]
+    if min(map(len, sides)) < needed // 2:
+        return items[:needed]
+    return [
+        item
+        for start, stop in ((0, DEMONSTRATIONS // 2), (DEMONSTRATIONS // 2, needed // 2))
+        for item in random.sample(sides[0][start:stop] + sides[1][start:stop], 2 * (stop - start))
+    ]
+
+
+def answer_first(item: Item) -> bool | None:
+    """Return whether the answer stands in the text before the foil; None where not both stand in it."""
+    text = f"{item.passage} {item.subquestion}".casefold()
+    at = [re.search(rf"\b{re.escape(word.casefold())}\b", text) for word in (item.answer, item.foil)]
+    return None if None in at else at[0].start() < at[1].start()
+
+
+def told_by(item: Item) -> tuple[str, ...]:
+    """Return what tells items apart: their words without their order, so that no item is another one turned round."""
+    return item.answer, *sorted(re.findall(r"\w+", f"{item.passage} {item.subquestion}"))
 
 
 def check(task: Task, item: Item) -> None:

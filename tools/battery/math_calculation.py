@@ -34,7 +34,7 @@ def _numbers(text: str) -> list[int]:
 
 def _sum(draw: Random) -> Iterator[Item]:
     while True:
-        a, b = draw.randint(1, 12), draw.randint(2, 9)
+        a, b = draw.randint(1, 14), draw.randint(2, 9)
         yield Item(f"{a} + {b} =", str(a + b), _near(draw, a + b))
 
 
@@ -44,7 +44,7 @@ def _solve_sum(passage: str, text: str) -> str:
 
 def _product(draw: Random) -> Iterator[Item]:
     while True:
-        a, b = draw.randint(2, 12), draw.randint(2, 12)
+        a, b = draw.randint(2, 13), draw.randint(2, 12)
         yield Item(f"What is {a} times {b}?", str(a * b), _near(draw, a * b, (-b, b, -a, a)))
 
 
