@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 CONVERSION = 1
 """Version of the cached form of a GGUF file: raise it when conversion changes."""
 
+TRIES = 25
+"""Products of each dtype that `faster_dtype` compares."""
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -143,25 +145,25 @@ def load_model(
 def faster_dtype(device: Any) -> str:
     """Return "bfloat16" if `device` multiplies matrices at least 1.5 times as fast in it as in float32, else "float32".
 
-    Measured on one product of a small model's size, a few milliseconds (two products take half a second on processors
-    without bfloat16 instructions, and no more are made). Those with them are two to four times as fast, those without
-    far slower, so that noise does not change the answer.
+    Measured on one product of a small model's size, in turn in both, the fastest of `TRIES` each: a moment in which the
+    machine does something else slows a few of them, not all. Processors with bfloat16 instructions are two to four
+    times as fast in it, those without far slower; they are seen after two products, which take half a second.
     """
     import torch
 
-    def seconds(dtype: torch.dtype, hopeless: float = float("inf")) -> float:
+    def seconds(dtype: torch.dtype) -> float:
         a, b = torch.ones(256, 512, dtype=dtype, device=device), torch.ones(512, 1024, dtype=dtype, device=device)
-        times = []
-        for _ in range(6):
-            start = time.perf_counter()
-            float((a @ b)[0, 0])  # reading a value waits for the device
-            times.append(time.perf_counter() - start)
-            if len(times) > 1 and min(times) > hopeless:  # the first one may set things up
-                break
-        return min(times)
+        start = time.perf_counter()
+        float((a @ b)[0, 0])  # reading a value waits for the device
+        return time.perf_counter() - start
 
-    single = seconds(torch.float32)
-    return "bfloat16" if single >= 1.5 * seconds(torch.bfloat16, 5 * single) else "float32"
+    seconds(torch.float32), seconds(torch.bfloat16)  # the first ones set things up
+    single, half = float("inf"), float("inf")
+    for _ in range(TRIES):
+        single, half = min(single, seconds(torch.float32)), min(half, seconds(torch.bfloat16))
+        if half > 5 * single:
+            break
+    return "bfloat16" if single >= 1.5 * half else "float32"
 
 
 def load_tokenizer(
