@@ -31,6 +31,9 @@ from headatlas.prompts import Prompt
 
 Positions = Literal["answer", "all"]
 
+PADDED = 32
+"""What a step's nodes of the prompt are padded to a multiple of: the kernels keep memory for every shape they meet."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -38,7 +41,9 @@ class Segment:
 
     at: slice
     path: Int[Tensor, " seen"]
-    """Nodes of the prompts' tree that they attend to."""
+    """Nodes of the prompts' tree that they attend to, padded to few distinct lengths."""
+    seen: int
+    """How many nodes they attend to; those after are padding."""
     within: Bool[Tensor, "token token"]
     """Which of the part's tokens (row) attends to which (column)."""
     distance: Int[Tensor, "token seen"]
@@ -130,10 +135,13 @@ class Block:
 
     def _part(self, at: slice, path: np.ndarray, depth: np.ndarray, within: np.ndarray) -> Segment:
         device, own = self.model.device, self.depth[at]
+        n = len(path)
+        path = np.pad(path, (0, -n % PADDED))
         seen = torch.from_numpy(depth[path].astype(np.int64)).to(device)
         return Segment(
             at,
             torch.from_numpy(path).to(device),
+            n,
             torch.from_numpy(within).to(device),
             own[:, None] - seen,
             own[:, None] - own,
@@ -284,7 +292,7 @@ class Block:
         *,
         base: "Base",
         objectives: Sequence[str] = METRICS,
-        most: int = 1024,
+        most: int = 256,
     ) -> Float[np.ndarray, "row prompt objective"]:
         """Return the objectives of every row and prompt, the logits of at most `most` tokens at a time (or a row's)."""
         rows = max(1, most // len(base.asked))
@@ -357,6 +365,9 @@ def _attend_part(
     else:
         asked = query.reshape(rows, kv_heads, group * tokens, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
         far = capped(asked @ seen_key.transpose(-1, -2), softcap)
+        if part.seen < far.shape[-1]:
+            far = far if not torch.is_grad_enabled() else far.clone()
+            far[..., part.seen :] = -torch.inf
         if window is not None:
             far = far.unflatten(1, (-1, tokens)).masked_fill(part.distance >= window, -torch.inf).flatten(1, 2)
         far_top = far.amax(-1).unflatten(1, (rows, group, tokens)).transpose(0, 1)[..., None]

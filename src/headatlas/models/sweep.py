@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from headatlas._memory import give_back
 from headatlas.errors import InputError, RunError
 from headatlas.models.block import Block, Positions, Variants
 from headatlas.models.memory import within_memory
@@ -168,6 +169,7 @@ def _in_blocks(
             for layer, heads in chunk.items()
         }
         hidden = block.run(variants)
+        give_back()
         if base is None:
             base = block.base(hidden[:1])
         found = block.read(hidden, base=base, objectives=metrics)  # row 0 of the same batch: rounding is alike

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from headatlas._memory import give_back
 from headatlas.work.store import Store
 
 Rows = dict[str, np.ndarray]
@@ -117,6 +118,7 @@ def rows_of(name: str, work: Work, run: Run, *, stage: str | None = None, key: M
             if part.stop <= rows.n_done:
                 continue
             rows.append(part.start, make())
+            give_back()
             run.told(stage or name, part.stop, work.n)
         return rows.read()
     finally:
