@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from headatlas import stats
 from headatlas.atlas.variables import SCHEMA
 from headatlas.stats import nulls
-from headatlas.stats.matrices import regression
+from headatlas.stats.matrices import exchanged, permutations, regression
 from headatlas.stats.naming import named
 from headatlas.stats.nulls import adjusted, exchange_p
 from headatlas.stats.sharing import _four_shares
@@ -290,6 +290,62 @@ def test_regression_gives_the_coefficients_of_least_squares():
     np.testing.assert_allclose([found["a"].effect, found["b"].effect], by_hand[1:])
     doubled = regression(matrix, labels | {"a again": labels["a"]}, np.arange(12)[None])
     assert doubled["a"].overlap == pytest.approx(1) and np.isnan(doubled["a"].p) and np.isfinite(doubled["b"].p)
+
+
+def called_beside_forms(*, tasks, aligned, own=0.0, forms=8, times=300):
+    """Return how often p of function is at most 0.05 where eight functions' tasks have forms that make maps alike.
+
+    So many of a function's tasks as `aligned` says share its own form. Forms and heads differ in how much they do.
+    """
+    found = []
+    for seed in range(times):
+        draw = np.random.default_rng([seed, 11])
+        function = np.repeat(np.arange(8), tasks)
+        away = np.tile(np.arange(tasks) >= aligned, 8) * draw.integers(1, forms, len(function))
+        form = (function + away) % forms
+        of_form = np.exp(0.7 * draw.normal(size=(forms, 1))) * 0.6 * draw.normal(size=(forms, 90))
+        maps = 0.5 * draw.normal(size=90) + own * draw.normal(size=(8, 90))[function] + of_form[form]
+        maps = scaled(np.exp(draw.normal(size=90)) * (maps + 1.07 * draw.normal(size=(len(function), 90))))
+        order = np.argsort(draw.random((199, len(function))), axis=1)
+        labels = {"function": function.astype(str), "form": form.astype(str)}
+        found.append(regression(maps @ maps.T, labels, order)["function"].p)
+    return np.mean(np.array(found) <= 0.05)
+
+
+@pytest.mark.parametrize(("tasks", "aligned"), [(5, 4), (7, 6), (5, 2), (7, 4), (7, 1)])
+def test_functions_are_not_called_where_forms_that_go_with_them_make_maps_alike(tasks, aligned):
+    """Permuted residuals call them in 16 to 22 of 100 such sets where four of five tasks have their function's form."""
+    assert called_beside_forms(tasks=tasks, aligned=aligned) <= 0.08  # 300 sets: 5% and less than 2.5 standard errors
+
+
+@pytest.mark.parametrize(("tasks", "aligned", "power"), [(5, 4, 0.6), (7, 6, 0.7), (5, 2, 0.85), (7, 4, 0.9)])
+def test_functions_are_called_beside_forms_that_go_with_them(tasks, aligned, power):
+    assert called_beside_forms(tasks=tasks, aligned=aligned, own=0.35, times=100) >= power
+
+
+def test_labels_are_exchanged_among_tasks_that_share_all_others():
+    draw = np.random.default_rng(0)
+    cell = draw.integers(0, 4, 30)
+    order = permutations(draw, 30)[:500]
+    moved = exchanged(order, cell)
+    assert (np.sort(moved, axis=1) == np.arange(30)).all() and (cell[moved] == cell).all()
+    first = np.flatnonzero(cell == 0)
+    comes = (moved[:, first, None] == first).mean(0)  # each of a cell's tasks as often to each of its places
+    np.testing.assert_allclose(comes, 1 / len(first), atol=0.07)
+    np.testing.assert_array_equal(exchanged(order, np.zeros(30, int)), np.argsort(order, axis=1))
+
+
+def test_few_tasks_are_dealt_in_all_ways():
+    orders = permutations(np.random.default_rng(0), 6)
+    assert len({tuple(o) for o in orders.tolist()}) == len(orders) == 719 and (orders != np.arange(6)).any(axis=1).all()
+    function, alike = np.repeat(["a", "b"], 3), np.kron(np.eye(2), np.ones((3, 3)))
+    noisy = alike + 1e-3 * np.cov(np.random.default_rng(0).normal(size=(6, 99)))  # rounding must not break ties
+    kind = np.tile(["x", "y", "z"], 2)
+    assert regression(noisy, {"function": function}, orders)["function"].p == pytest.approx(1 / 10)
+    crossed = regression(noisy, {"function": function, "kind": kind}, orders)
+    assert crossed["function"].p == pytest.approx(1 / 4), "three pairs of a kind, dealt in four ways"
+    alone = regression(noisy, {"function": function, "kind": np.array(["x", "x", "x", "y", "y", "z"])}, orders)
+    assert np.isfinite(alone["function"].effect) and np.isnan(alone["function"].p), "none differ in the function alone"
 
 
 def test_the_rand_index_is_sklearns():

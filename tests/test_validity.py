@@ -75,10 +75,19 @@ def test_functions_that_are_not_are_not(many_things):
     assert "One thing on this model" in found.get("validity.functions").statement
     assert "): none. Not shown to be one thing: " in found.get("validity.functions").statement
     assert found.get("validity.design").statement.endswith(
-        "Nothing of the function is left when the design is taken out."
+        " The function's part is not shown when the design is taken out."
     )
     assert found.get("validity.naming").numbers["naming_p"] > 0.05
     assert found.get("validity.clusters").numbers["rand"] < 0.3
+
+
+def test_what_no_two_tasks_differ_in_alone_is_not_tested(one_thing):
+    tree = one_thing.copy()
+    part = tree["ablation"].to_dataset()
+    part["factor_p"] = part["factor_p"].where(part["factor"] != "form")
+    tree["ablation"] = xr.DataTree(part)
+    text = ha.describe(tree).get("validity.design").statement
+    assert "(not tested: no two tasks differ in it alone)" in text and "nan" not in text
 
 
 def test_the_figure_shows_tasks_in_the_order_of_their_clusters(one_thing, tmp_path):
@@ -123,4 +132,4 @@ def test_the_heatmaps_say_in_a_line_what_they_come_to_and_outline_a_functions_ow
         drawn = {(int(p.get_y()), int(p.get_x())) for p in axis.patches}
         assert drawn == {tuple(at) for at in np.argwhere(own.sel(function=function).values).tolist()}
     assert own.any()
-    assert "share no more heads than" in " ".join(ha.heads_importance(many_things).get_suptitle().split())
+    assert "are not shown to share more heads than" in " ".join(ha.heads_importance(many_things).get_suptitle().split())

@@ -80,7 +80,7 @@ VARIABLES = (
     Variable("function_within_q", ("function",), "the same, Benjamini-Hochberg over functions"),
     Variable("factor_effect", ("factor",), "how much more alike two tasks are that share the factor, the others held "
              "fixed"),
-    Variable("factor_p", ("factor",), "one-sided, by permuting what the factor has beyond the others"),
+    Variable("factor_p", ("factor",), "one-sided, its labels exchanged among tasks that share all others"),
     Variable("factor_overlap", ("factor",), "share of the factor that the others determine; 1: it can't be told from "
              "them"),
     Variable("naming_accuracy", (), "share of left-out tasks whose function is named by their map", interval=True),

@@ -326,9 +326,9 @@ def verdict(part: xr.Dataset, maps: Maps, specific: Bool[np.ndarray, "function l
         else "No head is shown to matter more for one function than for the others."
     )
     within, between, p = (float(part[name]) for name in ("within_similarity", "between_similarity", "within_p"))
-    like = "more" if p < ALPHA and within > between else "no more"
+    like = "share" if p < ALPHA and within > between else "are not shown to share"
     return (
-        f"{heads} Tasks of one function share {like} heads than tasks of different ones "
+        f"{heads} Tasks of one function {like} more heads than tasks of different ones "
         f"(similarity {within:.2f} against {between:.2f}, p = {p:.2g})."
     )
 

@@ -95,6 +95,7 @@ def _one_thing(within: Mapping[str, Any], functions: Mapping[str, Any]) -> str:
     if rest:
         text += f"{', but' if one else ';'} {names(rest)} {'is' if len(rest) == 1 else 'are'} not shown to be"
         text += "" if one else " one thing"
+        text += ", which so few tasks can't show" if set(functions["not_shown"]) == set(functions["too_few"]) else ""
     return text + "."
 
 

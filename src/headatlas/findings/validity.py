@@ -1,5 +1,12 @@
-"""Whether a function is one thing: what its tasks' maps have in common, in plain words (`stats.validity`)."""
+"""Whether a function is one thing: what its tasks' maps have in common, in plain words (`stats.validity`).
 
+Tasks are shuffled over functions. Few tasks can be dealt in few different ways, and p is never below one in as many:
+where that is `ALPHA` or more, it is said that so few tasks can't show anything.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from math import comb, factorial, prod
 from typing import Any
 
 import numpy as np
@@ -31,6 +38,21 @@ def _p(value: float | None) -> str:
     return "" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
+def _ways(sizes: Collection[int]) -> int:
+    """Return in how many ways tasks can be dealt to functions of so many each; no matter which function is which."""
+    return factorial(sum(sizes)) // prod(factorial(n) for n in (*sizes, *Counter(sizes).values()))
+
+
+def _sizes(view: View) -> Counter[str]:
+    """Return how many tasks every function has."""
+    return Counter(str(f) for f in view.data["task_function"].values)
+
+
+def _at_least(least: float) -> str:
+    """Return what is said beside a p that can't be small."""
+    return f"; with so few tasks at least {least:.2g}" if least >= ALPHA else ""
+
+
 def _together(view: View) -> Finding:
     """Say how alike tasks of one function are, beside tasks of different ones."""
     parts = [f"{name}_similarity{kind}" for name in ("within", "between") for kind in ("", "_corrected")]
@@ -43,12 +65,21 @@ def _together(view: View) -> Finding:
         clean = "" if corrected is None else f", {_two(corrected)} without noise"
         told.append(f"of {what} {_two(value)}{interval(low, high, _two)}{clean}")
     more = n["within_p"] is not None and n["within_p"] < ALPHA and n["within_similarity"] > n["between_similarity"]
-    verdict = (
-        "Functions say something about heads: tasks of one function share more than tasks of different ones."
-        if more
-        else "Functions are not shown to say anything about heads: tasks of one function share no more than tasks of "
-        "different ones."
-    )
+    sizes = _sizes(view).values()
+    n["least_p"] = 1 / _ways(sizes)
+    if more:
+        verdict = "Functions say something about heads: tasks of one function share more than tasks of different ones."
+    elif n["least_p"] >= ALPHA:
+        verdict = (
+            f"So few tasks can't show whether functions say something about heads: {sum(sizes)} tasks can be dealt to "
+            f"their functions in {_ways(sizes)} different ways, so that p is at least {n['least_p']:.2g}, whatever the "
+            "maps."
+        )
+    else:
+        verdict = (
+            "Functions are not shown to say anything about heads: tasks of one function are not shown to share more "
+            "than tasks of different ones."
+        )
     text = f"{verdict} Similarity of the maps {'; '.join(told)} ({_p(n['within_p'])}, tasks shuffled over functions)."
     return _finding(view, "within", text, n)
 
@@ -78,7 +109,14 @@ def _one_by_one(view: View) -> list[Finding]:
     text += f"{listed(one) or 'none'}."
     if rest:
         text += f" Not shown to be one thing: {listed(rest)}."
-    return [_finding(view, "functions", text, {"functions": rows, "one": one, "not_shown": rest})]
+    sizes = _sizes(view)
+    least = {f: 1 / comb(sizes.total(), sizes[f]) for f in rest}
+    few = [f for f in rest if least[f] >= ALPHA]
+    if few:
+        told = names([f"{function_title(f)} (p at least {least[f]:.2g})" for f in few])
+        text += f" So few tasks can't show it, whatever the maps: {told}."
+    numbers = {"functions": rows, "one": one, "not_shown": rest, "too_few": few}
+    return [_finding(view, "functions", text, numbers)]
 
 
 def _factors(view: View) -> list[Finding]:
@@ -91,7 +129,8 @@ def _factors(view: View) -> list[Finding]:
         for i, f in enumerate(part["factor"].values)
     }
     told = [
-        f"{FACTORS.get(f, f)} {row['effect']:+.2f} ({_p(row['p'])})"
+        f"{FACTORS.get(f, f)} {row['effect']:+.2f} "
+        f"({_p(row['p']) if np.isfinite(row['p']) else 'not tested: no two tasks differ in it alone'})"
         for f, row in rows.items()
         if np.isfinite(row["effect"])
     ]
@@ -101,11 +140,11 @@ def _factors(view: View) -> list[Finding]:
     own = rows.get("function")
     others = [f for f, row in rows.items() if f != "function" and row["p"] < ALPHA and row["effect"] > 0]
     if own and np.isfinite(own["effect"]):
-        kept = own["p"] < ALPHA and own["effect"] > 0
+        so_few = "; so few tasks can't show it" if 1 / _ways(_sizes(view).values()) >= ALPHA else ""
         text += (
             " The function's part stays when the design is taken out."
-            if kept
-            else " Nothing of the function is left when the design is taken out."
+            if own["p"] < ALPHA and own["effect"] > 0
+            else f" The function's part is not shown when the design is taken out{so_few}."
         )
     return [_finding(view, "design", text, {"factors": rows, "also": others})]
 
@@ -119,12 +158,13 @@ def _naming(view: View) -> list[Finding]:
         return []
     named = [str(t) for t in view.data["task_named"].values]
     counted = sum(1 for t in named if t)
+    least = 1 / _ways([size for size in _sizes(view).values() if size > 1])
     text = (
         f"A left-out task's map names its function in {round(value * counted)} of {counted} cases"
         f"{interval(n['naming_accuracy_low'], n['naming_accuracy_high'], percent)}; chance is {percent(chance)} "
-        f"({_p(n['naming_p'])})."
+        f"({_p(n['naming_p'])}{_at_least(least)})."
     )
-    return [_finding(view, "naming", text, {**n, "tasks": counted})]
+    return [_finding(view, "naming", text, {**n, "least_p": least, "tasks": counted})]
 
 
 def _clusters(view: View) -> list[Finding]:
@@ -132,8 +172,9 @@ def _clusters(view: View) -> list[Finding]:
     rand, p = view.number("cluster_rand"), view.number("cluster_p")
     if rand is None:
         return []
+    least = 1 / _ways(_sizes(view).values())
     text = (
         "Clustered by their maps alone, into as many clusters as there are functions, the tasks agree with the "
-        f"functions by an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)})."
+        f"functions by an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)}{_at_least(least)})."
     )
-    return [_finding(view, "clusters", text, {"rand": rand, "p": p})]
+    return [_finding(view, "clusters", text, {"rand": rand, "p": p, "least_p": least})]

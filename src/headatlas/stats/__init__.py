@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headatlas.stats.table import units_of as units_of
     from headatlas.stats.task_validity import validity as validity
 
-VERSION = 3
+VERSION = 4
 """Of the statistics: raised whenever they give other numbers, so that a run is not taken for one of before."""
 
 _HOMES = {
