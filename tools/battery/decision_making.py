@@ -378,6 +378,156 @@ def _solve_free_day(passage: str, text: str) -> str:
     return day
 
 
+# --- later tasks: goals, no faults ---------------------------------------------------------------------------
+DEEDS = {
+    "get fit": "run",
+    "lose weight": "run",
+    "train for the race": "run",
+    "get some rest": "sleep",
+    "be fresh in the morning": "sleep",
+    "feel less tired": "sleep",
+    "pass the exam": "study",
+    "get good grades": "study",
+    "be ready for the test": "study",
+    "earn some money": "work",
+    "pay the rent": "work",
+    "make a living": "work",
+    "have a hot meal": "cook",
+    "make dinner": "cook",
+    "serve a good soup": "cook",
+    "cross the lake": "swim",
+    "reach the island": "swim",
+    "know how the story ends": "read",
+    "finish the book": "read",
+    "enjoy a good novel": "read",
+    "join the choir": "sing",
+    "perform a song": "sing",
+    "feel less hungry": "eat",
+    "stop being hungry": "eat",
+    "feel less thirsty": "drink",
+    "stop being thirsty": "drink",
+    "move to the music": "dance",
+    "enjoy the waltz": "dance",
+    "reach the top of the tree": "climb",
+    "reach the top of the mountain": "climb",
+}
+DEED_RIVALS = (
+    {"run", "swim", "dance", "climb", "work"},
+    {"study", "read", "work"},
+    {"cook", "eat", "work"},
+    {"eat", "drink", "sleep"},
+    {"sing", "dance", "work"},
+    {"sleep", "read"},
+)
+VEHICLES = {
+    "cross the ocean": "ship",
+    "cross the sea": "ship",
+    "fly to another country": "plane",
+    "fly across the world": "plane",
+    "slide down a snowy hill": "sled",
+    "ride through the desert": "camel",
+    "dive to the bottom of the sea": "submarine",
+    "travel on rails": "train",
+    "fly to the moon": "rocket",
+    "travel into space": "rocket",
+    "go up to the tenth floor": "elevator",
+    "plow a field": "tractor",
+    "take forty children to school": "bus",
+    "take a sick man to the hospital": "ambulance",
+    "cross the river": "boat",
+    "row on the lake": "boat",
+    "move all the furniture": "truck",
+    "ride with a saddle": "horse",
+}
+VEHICLE_RIVALS = (
+    {"ship", "boat", "plane", "submarine"},
+    {"plane", "rocket"},
+    {"bus", "ambulance", "train", "plane", "boat", "ship", "truck", "tractor", "horse"},
+    {"camel", "horse", "bus", "train", "truck"},
+    {"elevator", "ambulance"},
+    {"tractor", "horse", "camel"},
+)
+SUPPLIES = {
+    "bake a cake": "flour",
+    "bake bread": "flour",
+    "make an omelet": "eggs",
+    "make cheese": "milk",
+    "make butter": "milk",
+    "make a salad": "lettuce",
+    "make wine": "grapes",
+    "knit a scarf": "wool",
+    "knit a sweater": "wool",
+    "build a wall": "bricks",
+    "build a house": "bricks",
+    "light a fire": "wood",
+    "heat the stove": "wood",
+    "feed the horse": "hay",
+    "feed the cows": "hay",
+    "feed the dog": "bones",
+    "sweeten the tea": "sugar",
+    "make candy": "sugar",
+    "repair the window": "glass",
+    "make a mirror": "glass",
+    "make a ring": "gold",
+    "make jewelry": "gold",
+    "make french fries": "potatoes",
+    "make lemonade": "lemons",
+    "paint the wall": "paint",
+    "paint the door": "paint",
+    "drive the car": "gasoline",
+    "fill up the car": "gasoline",
+    "wash the clothes": "soap",
+    "wash dirty hands": "soap",
+    "wrap a present": "paper",
+    "write a letter": "paper",
+}
+SUPPLY_RIVALS = (
+    {"flour", "eggs", "milk", "lettuce", "grapes", "sugar", "potatoes", "lemons", "hay"},
+    {"bones", "eggs", "milk", "flour", "potatoes"},
+    {"wood", "paper", "hay", "gasoline"},
+    {"bricks", "wood", "glass", "hay"},
+    {"wood", "gold", "glass", "bones"},
+    {"paper", "wool"},
+    {"soap", "lemons", "gasoline"},
+    {"paint", "gold"},
+)
+
+
+def _deed(draw: Random) -> Iterator[Item]:
+    while True:
+        goal, right, wrong, options = _goal(draw, DEEDS, DEED_RIVALS)
+        name = draw.choice(NAMES)
+        yield Item(f"What should {name} do to {goal}?", right, wrong, f"{name} can {options[0]} or {options[1]} now.")
+
+
+def _solve_deed(passage: str, text: str) -> str:
+    return DEEDS[re.search(r" do to (.+)\?", text).group(1)]
+
+
+def _vehicle(draw: Random) -> Iterator[Item]:
+    while True:
+        goal, right, wrong, options = _goal(draw, VEHICLES, VEHICLE_RIVALS)
+        name = draw.choice(NAMES)
+        yield Item(
+            f"{name} can take the {options[0]} or the {options[1]}. What should {name} take to {goal}?", right, wrong
+        )
+
+
+def _solve_vehicle(passage: str, text: str) -> str:
+    return VEHICLES[re.search(r" take to (.+)\?", text).group(1)]
+
+
+def _supply(draw: Random) -> Iterator[Item]:
+    while True:
+        goal, right, wrong, options = _goal(draw, SUPPLIES, SUPPLY_RIVALS)
+        name = draw.choice(NAMES)
+        yield Item(f"{name} can buy {options[0]} or {options[1]}. What should {name} buy to {goal}?", right, wrong)
+
+
+def _solve_supply(passage: str, text: str) -> str:
+    return SUPPLIES[re.search(r" buy to (.+)\?", text).group(1)]
+
+
 TASKS = (
     Task("tool_for_purpose", FUNCTION, "passage", "noun", _tool, _solve_tool),
     Task("place_for_goal", FUNCTION, "question", "place", _place, _solve_place),
@@ -391,4 +541,7 @@ TASKS = (
     Task("cheaper_of_two", FUNCTION, "question", "adjective", _cheaper, _solve_cheaper),
     Task("majority_vote", FUNCTION, "completion", "place", _vote, _solve_vote),
     Task("free_day", FUNCTION, "passage", "noun", _free_day, _solve_free_day),
+    Task("deed_for_goal", FUNCTION, "passage", "inflected", _deed, _solve_deed),
+    Task("vehicle_for_goal", FUNCTION, "question", "noun", _vehicle, _solve_vehicle),
+    Task("supply_for_goal", FUNCTION, "question", "noun", _supply, _solve_supply),
 )

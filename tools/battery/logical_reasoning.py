@@ -262,6 +262,89 @@ def _solve_same_color(passage: str, text: str) -> str:
     return color[re.search(r"same color as (\w+)'s", text).group(1)]
 
 
+# --- later tasks: no alternative is excluded -----------------------------------------------------------------
+OPPOSITES = {
+    ("open", "closed"): words("door shop gate window store"),
+    ("full", "empty"): words("cup bag box bottle glass jar"),
+    ("wet", "dry"): words("towel coat floor shirt street"),
+    ("hot", "cold"): words("soup tea room oven water"),
+    ("clean", "dirty"): words("cup room shirt plate floor"),
+    ("big", "small"): words("dog house car box"),
+    ("heavy", "light"): words("bag box stone"),
+    ("long", "short"): words("rope road letter"),
+    ("cheap", "expensive"): words("ring car hotel coat"),
+}
+"""States of which one holds -> things that have them."""
+OFFICES = words("king queen baker miller farmer prince pilot captain judge mayor")
+ANIMALS = words("horses cows dogs cats sheep goats pigs birds")
+
+
+def _opposite(state: str) -> str:
+    (pair,) = (p for p in OPPOSITES if state in p)
+    return other(list(pair), state)
+
+
+def _true_or_not_true(draw: Random) -> Iterator[Item]:
+    """Half the answers are the state that is named, half are its opposite: neither repeating nor opposing does it."""
+    while True:
+        states = draw.choice(list(OPPOSITES))
+        thing, (said, unsaid) = draw.choice(OPPOSITES[states]), draw.sample(states, 2)
+        truth, answer, foil = draw.choice((("true", said, unsaid), ("not true", unsaid, said)))
+        yield Item(f"It is {truth} that the {thing} is {said}. So the {thing} is", answer, foil)
+
+
+def _solve_true_or_not_true(passage: str, text: str) -> str:
+    denied, said = re.match(r"It is (not )?true that the \w+ is (\w+)\.", text).groups()
+    return _opposite(said) if denied else said
+
+
+def _both_or_neither(draw: Random) -> Iterator[Item]:
+    """Half the answers are the state that is named, half are its opposite; either of the two things is asked about."""
+    while True:
+        states = draw.choice(list(OPPOSITES))
+        things, (said, unsaid) = two_of(draw, OPPOSITES[states]), draw.sample(states, 2)
+        both, asked = draw.random() < 0.5, draw.choice(things)
+        fact = (
+            f"Both the {things[0]} and the {things[1]} are"
+            if both
+            else f"Neither the {things[0]} nor the {things[1]} is"
+        )
+        yield Item(f"{fact} {said}. So the {asked} is", *((said, unsaid) if both else (unsaid, said)))
+
+
+def _solve_both_or_neither(passage: str, text: str) -> str:
+    quantity, said = re.match(r"(Both|Neither) .+ (?:are|is) (\w+)\. So", text).groups()
+    return said if quantity == "Both" else _opposite(said)
+
+
+def _class_rule(draw: Random) -> Iterator[Item]:
+    """The lure is what the rule denies; which of the two is named first is drawn."""
+    while True:
+        kind, name, (has, lacks) = draw.choice(CREATURES), draw.choice(NAMES), two_of(draw, PARTS)
+        rule = draw.choice((f"has {has} but never {lacks}", f"never has {lacks} but always {has}"))
+        yield Item(f"A {kind} {rule}. {name} is a {kind}. So {name} has", has, lacks)
+
+
+def _home_by_rule(draw: Random) -> Iterator[Item]:
+    while True:
+        kind, name, (home, lure) = draw.choice(CREATURES), draw.choice(NAMES), two_of(draw, CITIES)
+        rule = draw.choice((f"lives in {home} but never in {lure}", f"never lives in {lure} but always in {home}"))
+        yield Item(f"A {kind} {rule}. {name} is a {kind}. So {name} lives in", home, lure)
+
+
+def _office(draw: Random) -> Iterator[Item]:
+    """What holds of the one who has an office holds of the person who has it."""
+    while True:
+        office, name, (owned, lure) = draw.choice(OFFICES), draw.choice(NAMES), two_of(draw, ANIMALS)
+        rule = draw.choice((f"owns {owned} but never {lure}", f"never owns {lure} but always {owned}"))
+        yield Item(f"The {office} {rule}. {name} is the {office}. So {name} owns", owned, lure)
+
+
+def _solve_but_never(passage: str, text: str) -> str:
+    denied, first, second = re.match(r"\w+ \w+ (never )?\w+ (?:in )?(\w+) but \w+ (?:in )?(\w+)\.", text).groups()
+    return second if denied else first
+
+
 TASKS = (
     Task("either_spot", FUNCTION, "completion", "noun", _either_spot, _solve_either_spot),
     Task("who_did_it", FUNCTION, "question", "name", _who_did_it, _solve_who_did_it),
@@ -275,4 +358,9 @@ TASKS = (
     Task("comparison_from_fact", FUNCTION, "completion", "inflected", _comparison, _solve_comparison),
     Task("order_of_three", FUNCTION, "passage", "name", _order_of_three, _solve_order_of_three),
     Task("same_color", FUNCTION, "question", "adjective", _same_color, _solve_same_color),
+    Task("true_or_not_true", FUNCTION, "completion", "adjective", _true_or_not_true, _solve_true_or_not_true),
+    Task("both_or_neither", FUNCTION, "completion", "adjective", _both_or_neither, _solve_both_or_neither),
+    Task("rule_but_never", FUNCTION, "completion", "noun", _class_rule, _solve_but_never),
+    Task("home_by_rule", FUNCTION, "completion", "place", _home_by_rule, _solve_but_never),
+    Task("owner_by_office", FUNCTION, "completion", "noun", _office, _solve_but_never),
 )

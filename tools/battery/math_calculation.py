@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from random import Random
 
 from battery.task import Item, Task
@@ -206,6 +207,44 @@ def _solve_nearer(passage: str, text: str) -> str:
     return min((int(n), place) for place, n in re.findall(r"(\w+) is (\d+) km", text))[1]
 
 
+# --- later tasks: no successions -----------------------------------------------------------------------------
+
+
+def _decimals(draw: Random) -> Iterator[Item]:
+    """Tenths without a carry."""
+    while True:
+        whole, a, b = draw.randint(0, 5), draw.randint(1, 8), draw.randint(1, 8)
+        if a + b < 10:
+            yield Item(f"{whole}.{a} + 0.{b} =", f"{whole}.{a + b}", f"{whole}.{_near(draw, a + b)}")
+
+
+def _solve_decimals(passage: str, text: str) -> str:
+    return str(sum(Decimal(n) for n in re.findall(r"\d\.\d", text)))
+
+
+def _tenfold(draw: Random) -> Iterator[Item]:
+    while True:
+        n = draw.randint(11, 99)
+        yield Item(f"{n} x 10 =", str(n * 10), _near(draw, n * 10, (-100, -10, -9, 9, 10, 100)))
+
+
+def _solve_tenfold(passage: str, text: str) -> str:
+    n, ten = _numbers(text)
+    return str(n * ten)
+
+
+def _price(draw: Random) -> Iterator[Item]:
+    while True:
+        name, things, a, b = draw.choice(NAMES), draw.choice(THINGS), draw.randint(2, 10), draw.randint(2, 10)
+        foil = _near(draw, a * b, (-b, b, a, -a))
+        yield Item(f"{name} buys {a} {things} at ${b} each. The price is {a} x {b} =", str(a * b), foil)
+
+
+def _solve_price(passage: str, text: str) -> str:
+    count, each = re.search(r"buys (\d+) \w+ at \$(\d+) each", text).groups()
+    return str(sum([int(each)] * int(count)))
+
+
 F = "math_calculation"
 TASKS = (
     Task("sum_digits", F, "completion", "number", _sum, _solve_sum),
@@ -221,4 +260,7 @@ TASKS = (
     Task("word_sum", F, "passage", "number", _story, _solve_story),
     Task("who_has_more", F, "passage", "name", _more, _solve_more),
     Task("nearer_place", F, "question", "place", _nearer, _solve_nearer),
+    Task("decimal_sum", F, "completion", "number", _decimals, _solve_decimals),
+    Task("times_ten", F, "completion", "number", _tenfold, _solve_tenfold),
+    Task("price_of_several", F, "completion", "number", _price, _solve_price),
 )
