@@ -7,7 +7,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 from battery.task import Item, Task
@@ -184,6 +184,25 @@ def _goal(draw: Random, table: dict[str, str], rivals: tuple[set[str], ...] = ()
 
 
 # --- goals ---------------------------------------------------------------------------------------------------
+def _choosing(
+    table: dict[str, str], rivals: tuple[set[str], ...], question: str, passage: str = ""
+) -> Callable[[Random], Iterator[Item]]:
+    """Return the maker of items that choose one of two options by a goal; the texts name {name}, {options}, {goal}."""
+
+    def make(draw: Random) -> Iterator[Item]:
+        while True:
+            goal, right, wrong, options = _goal(draw, table, rivals)
+            told = {"name": draw.choice(NAMES), "options": options, "goal": goal}
+            yield Item(question.format(**told), right, wrong, passage.format(**told))
+
+    return make
+
+
+def _by_goal(table: dict[str, str], before: str) -> Callable[[str, str], str]:
+    """Return the solver that looks up the goal, which stands between `before` (a pattern) and the question mark."""
+    return lambda passage, text: table[re.search(rf" {before}(.+)\?", text).group(1)]
+
+
 def _tool(draw: Random) -> Iterator[Item]:
     while True:
         goal, right, wrong, options = _goal(draw, TOOLS, TOOL_RIVALS)
@@ -194,19 +213,6 @@ def _tool(draw: Random) -> Iterator[Item]:
 
 def _solve_tool(passage: str, text: str) -> str:
     return TOOLS[re.search(r" use to (.+)\?", text).group(1)]
-
-
-def _place(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, PLACES, PLACE_RIVALS)
-        name = draw.choice(NAMES)
-        yield Item(
-            f"{name} can go to the {options[0]} or the {options[1]}. Where should {name} go to {goal}?", right, wrong
-        )
-
-
-def _solve_place(passage: str, text: str) -> str:
-    return PLACES[re.search(r" go to (?!the )(.+)\?", text).group(1)]
 
 
 def _helper(draw: Random) -> Iterator[Item]:
@@ -378,7 +384,7 @@ def _solve_free_day(passage: str, text: str) -> str:
     return day
 
 
-# --- later tasks: goals, no faults ---------------------------------------------------------------------------
+# --- more goals ----------------------------------------------------------------------------------------------
 DEEDS = {
     "get fit": "run",
     "lose weight": "run",
@@ -493,44 +499,20 @@ SUPPLY_RIVALS = (
 )
 
 
-def _deed(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, DEEDS, DEED_RIVALS)
-        name = draw.choice(NAMES)
-        yield Item(f"What should {name} do to {goal}?", right, wrong, f"{name} can {options[0]} or {options[1]} now.")
-
-
-def _solve_deed(passage: str, text: str) -> str:
-    return DEEDS[re.search(r" do to (.+)\?", text).group(1)]
-
-
-def _vehicle(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, VEHICLES, VEHICLE_RIVALS)
-        name = draw.choice(NAMES)
-        yield Item(
-            f"{name} can take the {options[0]} or the {options[1]}. What should {name} take to {goal}?", right, wrong
-        )
-
-
-def _solve_vehicle(passage: str, text: str) -> str:
-    return VEHICLES[re.search(r" take to (.+)\?", text).group(1)]
-
-
-def _supply(draw: Random) -> Iterator[Item]:
-    while True:
-        goal, right, wrong, options = _goal(draw, SUPPLIES, SUPPLY_RIVALS)
-        name = draw.choice(NAMES)
-        yield Item(f"{name} can buy {options[0]} or {options[1]}. What should {name} buy to {goal}?", right, wrong)
-
-
-def _solve_supply(passage: str, text: str) -> str:
-    return SUPPLIES[re.search(r" buy to (.+)\?", text).group(1)]
-
-
 TASKS = (
     Task("tool_for_purpose", FUNCTION, "passage", "noun", _tool, _solve_tool),
-    Task("place_for_goal", FUNCTION, "question", "place", _place, _solve_place),
+    Task(
+        "place_for_goal",
+        FUNCTION,
+        "question",
+        "place",
+        _choosing(
+            PLACES,
+            PLACE_RIVALS,
+            "{name} can go to the {options[0]} or the {options[1]}. Where should {name} go to {goal}?",
+        ),
+        _by_goal(PLACES, "go to (?!the )"),
+    ),
     Task("helper_for_need", FUNCTION, "completion", "noun", _helper, _solve_helper),
     Task("study_for_career", FUNCTION, "question", "noun", _career, _solve_career),
     Task("way_without_fault", FUNCTION, "completion", "noun", _way, _solve_way),
@@ -541,7 +523,38 @@ TASKS = (
     Task("cheaper_of_two", FUNCTION, "question", "adjective", _cheaper, _solve_cheaper),
     Task("majority_vote", FUNCTION, "completion", "place", _vote, _solve_vote),
     Task("free_day", FUNCTION, "passage", "noun", _free_day, _solve_free_day),
-    Task("deed_for_goal", FUNCTION, "passage", "inflected", _deed, _solve_deed),
-    Task("vehicle_for_goal", FUNCTION, "question", "noun", _vehicle, _solve_vehicle),
-    Task("supply_for_goal", FUNCTION, "question", "noun", _supply, _solve_supply),
+    Task(
+        "deed_for_goal",
+        FUNCTION,
+        "passage",
+        "inflected",
+        _choosing(
+            DEEDS, DEED_RIVALS, "What should {name} do to {goal}?", "{name} can {options[0]} or {options[1]} now."
+        ),
+        _by_goal(DEEDS, "do to "),
+    ),
+    Task(
+        "vehicle_for_goal",
+        FUNCTION,
+        "question",
+        "noun",
+        _choosing(
+            VEHICLES,
+            VEHICLE_RIVALS,
+            "{name} can take the {options[0]} or the {options[1]}. What should {name} take to {goal}?",
+        ),
+        _by_goal(VEHICLES, "take to "),
+    ),
+    Task(
+        "supply_for_goal",
+        FUNCTION,
+        "question",
+        "noun",
+        _choosing(
+            SUPPLIES,
+            SUPPLY_RIVALS,
+            "{name} can buy {options[0]} or {options[1]}. What should {name} buy to {goal}?",
+        ),
+        _by_goal(SUPPLIES, "buy to "),
+    ),
 )

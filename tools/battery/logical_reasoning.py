@@ -262,7 +262,7 @@ def _solve_same_color(passage: str, text: str) -> str:
     return color[re.search(r"same color as (\w+)'s", text).group(1)]
 
 
-# --- later tasks: no alternative is excluded -----------------------------------------------------------------
+# --- no alternative is excluded ------------------------------------------------------------------------------
 OPPOSITES = {
     ("open", "closed"): words("door shop gate window store"),
     ("full", "empty"): words("cup bag box bottle glass jar"),

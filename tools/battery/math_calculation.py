@@ -207,9 +207,7 @@ def _solve_nearer(passage: str, text: str) -> str:
     return min((int(n), place) for place, n in re.findall(r"(\w+) is (\d+) km", text))[1]
 
 
-# --- later tasks: no successions -----------------------------------------------------------------------------
-
-
+# --- no successions -----------------------------------------------------------------------------------------
 def _decimals(draw: Random) -> Iterator[Item]:
     """Tenths without a carry."""
     while True:
@@ -228,11 +226,6 @@ def _tenfold(draw: Random) -> Iterator[Item]:
         yield Item(f"{n} x 10 =", str(n * 10), _near(draw, n * 10, (-100, -10, -9, 9, 10, 100)))
 
 
-def _solve_tenfold(passage: str, text: str) -> str:
-    n, ten = _numbers(text)
-    return str(n * ten)
-
-
 def _price(draw: Random) -> Iterator[Item]:
     while True:
         name, things, a, b = draw.choice(NAMES), draw.choice(THINGS), draw.randint(2, 10), draw.randint(2, 10)
@@ -242,7 +235,7 @@ def _price(draw: Random) -> Iterator[Item]:
 
 def _solve_price(passage: str, text: str) -> str:
     count, each = re.search(r"buys (\d+) \w+ at \$(\d+) each", text).groups()
-    return str(sum([int(each)] * int(count)))
+    return str(int(count) * int(each))
 
 
 F = "math_calculation"
@@ -261,6 +254,6 @@ TASKS = (
     Task("who_has_more", F, "passage", "name", _more, _solve_more),
     Task("nearer_place", F, "question", "place", _nearer, _solve_nearer),
     Task("decimal_sum", F, "completion", "number", _decimals, _solve_decimals),
-    Task("times_ten", F, "completion", "number", _tenfold, _solve_tenfold),
+    Task("times_ten", F, "completion", "number", _tenfold, _solve_product),
     Task("price_of_several", F, "completion", "number", _price, _solve_price),
 )

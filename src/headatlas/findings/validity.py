@@ -48,6 +48,11 @@ def _sizes(view: View) -> Counter[str]:
     return Counter(str(f) for f in view.data["task_function"].values)
 
 
+def _least(view: View, *, fewest: int = 1) -> float:
+    """Return the least p that shuffles can give, of functions of `fewest` tasks or more."""
+    return 1 / _ways([size for size in _sizes(view).values() if size >= fewest])
+
+
 def _at_least(least: float) -> str:
     """Return what is said beside a p that can't be small."""
     return f"; with so few tasks at least {least:.2g}" if least >= ALPHA else ""
@@ -66,7 +71,7 @@ def _together(view: View) -> Finding:
         told.append(f"of {what} {_two(value)}{interval(low, high, _two)}{clean}")
     more = n["within_p"] is not None and n["within_p"] < ALPHA and n["within_similarity"] > n["between_similarity"]
     sizes = _sizes(view).values()
-    n["least_p"] = 1 / _ways(sizes)
+    n["least_p"] = _least(view)
     if more:
         verdict = "Functions say something about heads: tasks of one function share more than tasks of different ones."
     elif n["least_p"] >= ALPHA:
@@ -140,7 +145,7 @@ def _factors(view: View) -> list[Finding]:
     own = rows.get("function")
     others = [f for f, row in rows.items() if f != "function" and row["p"] < ALPHA and row["effect"] > 0]
     if own and np.isfinite(own["effect"]):
-        so_few = "; so few tasks can't show it" if 1 / _ways(_sizes(view).values()) >= ALPHA else ""
+        so_few = "; so few tasks can't show it" if _least(view) >= ALPHA else ""
         text += (
             " The function's part stays when the design is taken out."
             if own["p"] < ALPHA and own["effect"] > 0
@@ -158,7 +163,7 @@ def _naming(view: View) -> list[Finding]:
         return []
     named = [str(t) for t in view.data["task_named"].values]
     counted = sum(1 for t in named if t)
-    least = 1 / _ways([size for size in _sizes(view).values() if size > 1])
+    least = _least(view, fewest=2)
     text = (
         f"A left-out task's map names its function in {round(value * counted)} of {counted} cases"
         f"{interval(n['naming_accuracy_low'], n['naming_accuracy_high'], percent)}; chance is {percent(chance)} "
@@ -172,7 +177,7 @@ def _clusters(view: View) -> list[Finding]:
     rand, p = view.number("cluster_rand"), view.number("cluster_p")
     if rand is None:
         return []
-    least = 1 / _ways(_sizes(view).values())
+    least = _least(view)
     text = (
         "Clustered by their maps alone, into as many clusters as there are functions, the tasks agree with the "
         f"functions by an adjusted Rand index of {rand:.2f} (1 all, 0 chance; {_p(p)}{_at_least(least)})."

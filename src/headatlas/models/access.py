@@ -253,12 +253,12 @@ class Access:
         Trees are padded to few distinct lengths: the kernels keep memory for every shape they meet.
         """
         chain = len(tree.paths) == 1  # a plain prompt: the model's own causal mask is exact and faster
-        padding = (0, 0 if chain else _padded(len(tree)) - len(tree))
+        padding = (0, 0 if chain else padded(len(tree)) - len(tree))
         inputs: dict[str, Any] = {"input_ids": torch.from_numpy(np.pad(tree.tokens, padding))[None].to(self.device)}
         if not chain:
             inputs["position_ids"] = torch.from_numpy(np.pad(tree.depth, padding))[None].to(self.device)
             inputs["attention_mask"] = self.mask(tree)
-        asked = np.pad(nodes, (0, _padded(len(nodes)) - len(nodes)), mode="edge")
+        asked = np.pad(nodes, (0, padded(len(nodes)) - len(nodes)), mode="edge")
         keep = torch.from_numpy(asked).to(self.device)
         out = self.model(**inputs, past_key_values=cache, use_cache=cache is not None, logits_to_keep=keep)
         return out.logits[0, : len(nodes)].float()
@@ -269,7 +269,7 @@ class Access:
         It covers the padded sequence; a padding node sees itself only.
         """
         window = getattr(self.text_config, "sliding_window", None)
-        size = _padded(len(tree))
+        size = padded(len(tree))
 
         def additive(cut: int | None) -> Tensor:
             seen = torch.eye(size, dtype=torch.bool)
@@ -290,8 +290,8 @@ class Access:
         return dict.fromkeys(set(self.text_config.layer_types), mask)
 
 
-def _padded(n: int) -> int:
-    """Round a length up to a multiple of 32."""
+def padded(n: int) -> int:
+    """Round a length up to a multiple of 32: the kernels keep memory for every shape they meet."""
     return -(-n // 32) * 32
 
 

@@ -23,16 +23,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from headatlas.models.access import Access
+from headatlas.models.access import Access, padded
 from headatlas.models.objective import METRICS, Read, values
 from headatlas.models.precision import capped, wide
 from headatlas.models.tree import TokenTree, pack
 from headatlas.prompts import Prompt
 
 Positions = Literal["answer", "all"]
-
-PADDED = 32
-"""What a step's nodes of the prompt are padded to a multiple of: the kernels keep memory for every shape they meet."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ class Block:
     def _part(self, at: slice, path: np.ndarray, depth: np.ndarray, within: np.ndarray) -> Segment:
         device, own = self.model.device, self.depth[at]
         n = len(path)
-        path = np.pad(path, (0, -n % PADDED))
+        path = np.pad(path, (0, padded(n) - n))
         seen = torch.from_numpy(depth[path].astype(np.int64)).to(device)
         return Segment(
             at,
@@ -366,7 +363,6 @@ def _attend_part(
         asked = query.reshape(rows, kv_heads, group * tokens, dim).transpose(0, 1).reshape(kv_heads, -1, dim)
         far = capped(asked @ seen_key.transpose(-1, -2), softcap)
         if part.seen < far.shape[-1]:
-            far = far if not torch.is_grad_enabled() else far.clone()
             far[..., part.seen :] = -torch.inf
         if window is not None:
             far = far.unflatten(1, (-1, tokens)).masked_fill(part.distance >= window, -torch.inf).flatten(1, 2)

@@ -38,6 +38,7 @@ CONVERSION = 1
 
 TRIES = 25
 """Products of each dtype that `faster_dtype` compares."""
+
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
