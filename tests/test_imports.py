@@ -16,8 +16,8 @@ ROOT = Path(headatlas.__file__).parent
 
 # The data's path: a part may import what stands before it. A package is one part.
 ORDER = (
-    "_lazy", "errors", "_registry", "_files", "_html", "work", "stats", "controls", "questions", "building", "prompts",
-    "models", "methods", "atlas", "roles", "findings", "figures", "run", "cli",
+    "_lazy", "errors", "_registry", "_files", "_html", "_memory", "work", "stats", "controls", "questions", "building",
+    "prompts", "models", "methods", "atlas", "roles", "findings", "figures", "run", "cli",
 )  # fmt: skip
 
 
