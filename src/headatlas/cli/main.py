@@ -41,6 +41,7 @@ from headatlas.cli.terminal import (
     say,
     say_slower,
     told_questions,
+    told_time,
     which_model,
 )
 from headatlas.errors import HeadatlasError, InputError
@@ -136,7 +137,14 @@ def map_(
         seed=seed,
     )
     with progress() as report:
-        written = map_model(head_model, planned, folder, fresh=fresh, report=report)
+        written = map_model(
+            head_model,
+            planned,
+            folder,
+            fresh=fresh,
+            report=report,
+            expect=lambda seconds: say(told_time(seconds, tasks=bool(loaded.tasks) and not keep_unable)),
+        )
     for path in written:
         print(path)
     if line := at_chance(unable_functions(load_atlas(folder, samples=False))):

@@ -10,6 +10,8 @@ from headatlas.cli import completion
 from headatlas.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from headatlas.models.head_model import HeadModel
@@ -117,6 +119,15 @@ def told_questions(questions: "QuestionSet", items: int | None) -> str:
     )
 
 
+def told_time(seconds: "Mapping[str, float | None]", *, tasks: bool) -> str:
+    """Return a line on how long each stage is expected to take; `tasks`: whether those not done are left out."""
+    known = {stage: time for stage, time in seconds.items() if time is not None}
+    each = ", ".join(f"{stage} {_minutes(time)}" for stage, time in known.items())
+    less = "; less where it does not do a task" if tasks else ""
+    more = f", without {', '.join(sorted(seconds.keys() - known.keys()))}" if len(known) < len(seconds) else ""
+    return f"About {_minutes(sum(known.values()))} on this machine{more}: {each}{less}. Statistics and figures follow."
+
+
 def printable(text: str) -> str:
     """Show control characters instead of obeying them."""
     return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
@@ -171,8 +182,10 @@ class _Lines:
 
 
 def _minutes(seconds: float) -> str:
-    """Write a time as m:ss."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    """Write a time as m:ss, or h:mm:ss."""
+    whole = int(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
 class _Bar:

@@ -20,6 +20,7 @@ from headatlas._registry import Registry
 from headatlas.errors import InputError
 from headatlas.models.tree import MAX_NODES, plan_packs
 from headatlas.stats.sign import Sign as Sign
+from headatlas.work.clock import seconds_of, seconds_of_all
 from headatlas.work.job import Rows as Rows
 from headatlas.work.job import Work as Work
 
@@ -67,6 +68,7 @@ class Activations:
 
 
 M = TypeVar("M", bound="Method")
+F = TypeVar("F", bound="FittedMethod")
 
 
 class Method(ABC):
@@ -124,6 +126,15 @@ class Method(ABC):
         self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
     ) -> Work | None:
         """Return what the method asks of the model; None where it reads activations only, and is called."""
+        return None
+
+    def seconds(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> float | None:
+        """Return about how long it takes, in seconds, timed on a little of it; None where nothing is known.
+
+        `activations` need not be true: of the shape and labels of all `prompts`, with any values.
+        """
         return None
 
     @property
@@ -184,6 +195,17 @@ class ModelMethod(Method):
         """Return what the samples' attributes say of the method."""
         return {}
 
+    def seconds(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> float | None:
+        """Return about how long the rows of all prompts take, timed on a few of them."""
+        settled = self.resolved(prompts)
+
+        def score(few: "Sequence[Prompt]") -> None:
+            settled.rows(model, few, activations, seed=seed)
+
+        return seconds_of_all(typical_packs(prompts), score, len(prompts))
+
     def work(self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int) -> Work:
         """Return one part a pack of prompts, whose rows are the prompts'."""
         settled = self.resolved(prompts)
@@ -232,6 +254,19 @@ class FittedMethod(Method):
     def samples(self, rows: Mapping[str, np.ndarray], fits: Sequence[Any]) -> xr.Dataset:
         """Return the samples of importance from the arrays of all fits, a fit a row."""
 
+    @property
+    def trial(self: F) -> tuple[F, float]:
+        """A cheaper setting of it, and how many times as long a fit of this one takes."""
+        return self, 1
+
+    def seconds(
+        self, model: "HeadModel", prompts: "Sequence[Prompt]", activations: Activations, *, seed: int
+    ) -> float | None:
+        """Return about how long all fits take, timed on one (see `trial`)."""
+        cheaper, times = self.resolved(prompts).trial
+        fits = cheaper.fits(prompts, seed=seed)
+        return seconds_of(lambda: cheaper.fit(model, fits[0])) * times * len(fits)
+
     def __call__(
         self, model: "HeadModel | None", prompts: Any, activations: Activations | None, *, seed: int
     ) -> xr.Dataset:
@@ -258,6 +293,14 @@ class FittedMethod(Method):
 def packs_of(prompts: "Sequence[Prompt]") -> Iterable[range]:
     """Return the runs of prompts that are packed as one token tree: steps of one main question."""
     return plan_packs([p.tokens for p in prompts], [p.pack for p in prompts], max_nodes=MAX_NODES)
+
+
+def typical_packs(prompts: "Sequence[Prompt]", n: int = 3) -> "list[Sequence[Prompt]]":
+    """Return up to `n` packs that stand for all: of middle length, then of short and long."""
+    packs = [[prompts[i] for i in pack] for pack in packs_of(prompts)]
+    packs.sort(key=lambda pack: sum(len(p.tokens) for p in pack) / len(pack))
+    at = dict.fromkeys(len(packs) * (2 * k + 1) // (2 * n) for k in range(n))
+    return [packs[i] for i in sorted(at, key=lambda i: abs(i - len(packs) // 2))]
 
 
 methods: Registry["Callable[..., Method]"] = Registry("method")

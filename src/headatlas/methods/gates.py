@@ -209,6 +209,11 @@ class HeadGating(ByMetric, FittedMethod):
                 ]
         return fits
 
+    @property
+    def trial(self) -> "tuple[HeadGating, float]":
+        """One update instead of all."""
+        return replace(self, updates=1), self.updates
+
     def arrays(self, model: "HeadModel") -> dict[str, dict[str, int]]:
         """Return what a fit leaves: gates pulled up and down from every start, and the losses."""
         heads = {"layer": model.n_layers, "head": model.n_heads}

@@ -22,7 +22,7 @@ selectivity here is accuracy above chance as it turns out for this set, not a me
 This module does not know whether the model uses what can be read: decodable is not used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -37,6 +37,7 @@ from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import TRAINED_INTERVAL, Activations, Method, Sign, methods
 from headatlas.methods.probe import side_by_side
+from headatlas.work.clock import seconds_of
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -119,6 +120,13 @@ class LinearProbe(Method):
 
         side_by_side(some_layers, _parts(activations.z))  # each writes to layers of its own
         return _samples(activations, functions, label, orders, fold, named, inner)
+
+    def seconds(self, model: "HeadModel | None", prompts: Any, activations: Activations, *, seed: int) -> float | None:
+        """Return about how long it takes, timed on one layer."""
+        layers = activations.z.shape[1]
+        one = replace(activations, z=activations.z[:, :1])
+        once = seconds_of(lambda: self(model, prompts, one, seed=seed))
+        return once * layers / min(torch.get_num_threads(), layers)
 
 
 def _parts(z: Float[np.ndarray, "item layer head head_dim"]) -> list[slice]:

@@ -24,7 +24,7 @@ layer's mean in step 1 lets one head's credit leak to its layer-mates.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from headatlas.controls import check_folds, grouped_folds
 from headatlas.errors import InputError, RunError
 from headatlas.methods.base import TRAINED_INTERVAL, Activations, Method, Sign, methods
+from headatlas.work.clock import seconds_of
 
 if TYPE_CHECKING:
     from headatlas.models.head_model import HeadModel
@@ -315,6 +316,15 @@ class Probe(Method):
             batch_size=plan.batch_size,
             learning_rate=plan.learning_rate,
         )
+
+    def seconds(self, model: "HeadModel", prompts: Any, activations: Activations, *, seed: int) -> float | None:
+        """Return about how long it takes, timed on an epoch of one refit: shuffled labels stop as early as they may."""
+        trial = replace(self, refits=1, null_refits=0, epochs=1, patience=0)
+        epochs = self._plan().epochs
+        if self.variant == "sound":
+            early = min(epochs, self.patience + 1) if self.patience else epochs
+            epochs += self.null_refits * early
+        return seconds_of(lambda: trial(model, prompts, activations, seed=seed)) * epochs * self.refits
 
     def _plan(self) -> _Plan:
         """Return how a probe is trained: the variant's choices, with the fields that were given."""

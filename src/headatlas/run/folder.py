@@ -10,6 +10,7 @@ It does not know how anything is computed or drawn.
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.models.head_model import HeadModel
+from headatlas.run.estimate import expected
 from headatlas.run.pipeline import Plan, execute
 from headatlas.work.job import Report
 from headatlas.work.store import differing, discard, upgraded
@@ -29,7 +31,13 @@ OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md
 
 
 def map_model(
-    model: HeadModel, planned: Plan, out: Path, *, fresh: bool = False, report: Report | None = None
+    model: HeadModel,
+    planned: Plan,
+    out: Path,
+    *,
+    fresh: bool = False,
+    report: Report | None = None,
+    expect: Callable[[dict[str, float | None]], None] | None = None,
 ) -> list[Path]:
     """Measure an atlas and write it, its heatmaps and its findings into `out`.
 
@@ -45,6 +53,9 @@ def map_model(
         Start over, whatever `out` holds; the files in it are replaced one by one as the new ones are ready.
     report
         Called with (stage, done, total).
+    expect
+        Called, before a run starts that nothing is there of yet, with about how many seconds each stage will take
+        (`estimate.expected`); without it nothing is timed.
 
     Returns
     -------
@@ -72,6 +83,8 @@ def map_model(
             for left in sorted(out.glob("*.zarr")):
                 discard(left)
         write_text(out / "run.json", json.dumps(record, indent=2))
+        if expect and not any(out.glob("*.zarr")):
+            expect(expected(model, planned))
         atlas = execute(model, planned, store=out, report=report)
         save_atlas(atlas, out / "atlas.nc")
         record["seconds"] = round(time.time() - started, 1)

@@ -5,7 +5,7 @@ what is made of the rows.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -77,8 +77,7 @@ def capture(model: HeadModel, prompts: Sequence[Prompt], run: Run) -> Capture:
     """
 
     def make(pack: range) -> Rows:
-        part = [prompts[i] for i in pack]
-        found = _answered(model, part, run.key) if run.key["answers"] == "generated" else model.capture(part)
+        found = read(model, [prompts[i] for i in pack], run.key)
         scores = np.stack([found.logprob, found.foil_logprob, found.greedy.astype(np.float32)], axis=1)
         return {"z": found.z, "scores": scores}
 
@@ -91,6 +90,11 @@ def capture(model: HeadModel, prompts: Sequence[Prompt], run: Run) -> Capture:
     task = np.array([p.task for p in prompts])
     activations = Activations(rows["z"], function, group, functions, task if task.astype(bool).any() else None)
     return Capture(activations, *rows["scores"].T)
+
+
+def read(model: HeadModel, prompts: Sequence[Prompt], key: Mapping[str, Any]) -> Captured:
+    """Run a pack of prompts once, at the reference answers or, where `key` says so, at the model's own."""
+    return _answered(model, prompts, key) if key["answers"] == "generated" else model.capture(prompts)
 
 
 def measured(
@@ -124,7 +128,7 @@ def seed_of(seed: int, name: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _answered(model: HeadModel, prompts: Sequence[Prompt], key: dict[str, Any]) -> Captured:
+def _answered(model: HeadModel, prompts: Sequence[Prompt], key: Mapping[str, Any]) -> Captured:
     """Let the model answer greedily, then capture at its own answer's tokens."""
     stop = templates.get(key["template"]).stop
     own, right = [], []

@@ -132,6 +132,14 @@ class Plan:
     keep_unable: bool = False
 
     @property
+    def first(self) -> np.ndarray:
+        """Which prompts are of the first `items` of their tasks: those that are mapped if the model does them."""
+        if self.items is None:
+            return np.ones(len(self.prompts), bool)
+        first = {question.id for question in self.questions.first_items(self.items).questions}
+        return np.array([prompt.group in first for prompt in self.prompts])
+
+    @property
     def mapped_key(self) -> dict[str, Any]:
         """What makes two methods' rows the same, beside the method: the capture, and which of its items are mapped."""
         return {**self.capture_key, "items": self.items, "keep_unable": self.keep_unable}
@@ -195,10 +203,7 @@ def execute(
     captured = capture(model, planned.prompts, run)
     asked = ability(captured, planned.prompts, keep_unable=planned.keep_unable)
     run = replace(run, key=planned.mapped_key)
-    mapped = asked.mapped
-    if planned.items is not None:
-        first = {question.id for question in planned.questions.first_items(planned.items).questions}
-        mapped = mapped & np.array([prompt.group in first for prompt in planned.prompts])
+    mapped = asked.mapped & planned.first
     prompts = [prompt for prompt, kept in zip(planned.prompts, mapped, strict=True) if kept]
     captured = captured.part(mapped)
     run.told("controls", 0, 1)
