@@ -80,11 +80,13 @@ def test_auto_is_the_logit_difference_where_every_foil_was_designed(name, prompt
     for not_all in (
         [replace(p, designed=False) for p in prompts],
         [replace(prompts[0], designed=False), *prompts[1:]],
-        [replace(prompts[0], foil=prompts[0].answer_tokens), *prompts[1:]],
-        [replace(prompts[0], foil=np.empty(0, np.int64)), *prompts[1:]],
+        [replace(prompts[0], designed=False, foil=np.empty(0, np.int64)), *prompts[1:]],
     ):
         assert method.resolved(not_all) == replace(method, metric=otherwise)
         method.check(not_all)
+    alike = [replace(prompts[0], foil=prompts[0].answer_tokens), *prompts[1:]]
+    with pytest.raises(InputError, match=f"very tokens of its answer .*leave the step out, or .* metric={otherwise}"):
+        method.check(alike)  # one slip does not make another metric of all
     assert methods.get(name)(metric=otherwise).resolved(prompts).metric == otherwise, "what is typed stands"
     assert asdict(method.resolved(prompts))["metric"] == "logit_diff", "in the keys of stores and runs"  # type: ignore[call-overload]
 

@@ -341,11 +341,14 @@ def test_few_tasks_are_dealt_in_all_ways():
     function, alike = np.repeat(["a", "b"], 3), np.kron(np.eye(2), np.ones((3, 3)))
     noisy = alike + 1e-3 * np.cov(np.random.default_rng(0).normal(size=(6, 99)))  # rounding must not break ties
     kind = np.tile(["x", "y", "z"], 2)
-    assert regression(noisy, {"function": function}, orders)["function"].p == pytest.approx(1 / 10)
+    plain = regression(noisy, {"function": function}, orders)["function"]
+    assert plain.p == pytest.approx(1 / 10) == plain.least_p and plain.exchanged == 6
     crossed = regression(noisy, {"function": function, "kind": kind}, orders)
     assert crossed["function"].p == pytest.approx(1 / 4), "three pairs of a kind, dealt in four ways"
+    assert crossed["function"].least_p == pytest.approx(1 / 4) and crossed["function"].exchanged == 6
     alone = regression(noisy, {"function": function, "kind": np.array(["x", "x", "x", "y", "y", "z"])}, orders)
     assert np.isfinite(alone["function"].effect) and np.isnan(alone["function"].p), "none differ in the function alone"
+    assert (alone["function"].exchanged, alone["function"].least_p) == (0, 1)
 
 
 def test_the_rand_index_is_sklearns():

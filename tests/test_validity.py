@@ -1,5 +1,7 @@
 """Whether a function is one thing, as a reader sees it: findings and the figure, on planted maps."""
 
+import re
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -61,6 +63,9 @@ def test_functions_that_are_one_thing_are_said_to_be(one_thing):
     assert within.numbers["within_similarity"] > within.numbers["between_similarity"] + 0.2
     assert found.get("validity.functions").numbers["one"] == list(FUNCTIONS)
     assert "form " in found.get("validity.design").statement
+    assert re.search(
+        r"same function \+0\.\d\d \(p [<=] [\d.]+, \d+ of \d+ tasks exchanged\)", found.get("validity.design").statement
+    )
     assert "The function's part stays when the design is taken out." in found.get("validity.design").statement
     assert "names its function in 15 of 15 cases" in found.get("validity.naming").statement
     assert found.get("validity.clusters").numbers["rand"] > 0.8

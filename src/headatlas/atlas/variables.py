@@ -81,6 +81,8 @@ VARIABLES = (
     Variable("factor_effect", ("factor",), "how much more alike two tasks are that share the factor, the others held "
              "fixed"),
     Variable("factor_p", ("factor",), "one-sided, its labels exchanged among tasks that share all others"),
+    Variable("factor_exchanged", ("factor",), "how many tasks share all others with one that differs in it", "tasks"),
+    Variable("factor_least_p", ("factor",), "one over the ways in which they can be exchanged: no p is smaller"),
     Variable("factor_overlap", ("factor",), "share of the factor that the others determine; 1: it can't be told from "
              "them"),
     Variable("naming_accuracy", (), "share of left-out tasks whose function is named by their map", interval=True),

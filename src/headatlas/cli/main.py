@@ -113,7 +113,7 @@ def map_(
     from headatlas.prompts import Asking
     from headatlas.questions.loading import read_questions
     from headatlas.run.folder import map_model
-    from headatlas.run.pipeline import plan
+    from headatlas.run.pipeline import check_asked, plan
 
     named = which_model(model, model_option)
     check_methods(method)
@@ -121,6 +121,7 @@ def map_(
     loaded = read_questions(questions, reading_of(column, split, limit))
     loaded = loaded.first_items(max(ASKED, items or 0))
     mapped = ITEMS if items is None and loaded.tasks else items
+    check_asked(loaded, items=mapped, seed=seed)
     say(told_questions(loaded, mapped))
     for reason, count in loaded.left_out.items():
         say(f"Left out: {count} {reason}")

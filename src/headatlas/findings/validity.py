@@ -16,6 +16,7 @@ from headatlas.findings.wording import interval, names, percent
 from headatlas.questions.functions import function_title
 
 BY_FUNCTION = ("within", "within_corrected", "between", "within_p", "within_q")
+OF_FACTORS = ("effect", "p", "exchanged", "least_p")
 FACTORS = {"function": "function", "form": "form", "kind": "kind of answer", "lure": "presence of the foil in the text"}
 
 
@@ -128,24 +129,35 @@ def _factors(view: View) -> list[Finding]:
     """Say what the design, and not the function, makes alike."""
     if "factor_effect" not in view.data:
         return []
-    part = view.data[["factor_effect", "factor_p"]]
     rows = {
-        str(f): {"effect": float(part["factor_effect"].values[i]), "p": float(part["factor_p"].values[i])}
-        for i, f in enumerate(part["factor"].values)
+        str(f): {
+            name: float(view.data[f"factor_{name}"].values[i]) for name in OF_FACTORS if f"factor_{name}" in view.data
+        }
+        for i, f in enumerate(view.data["factor"].values)
     }
+    tasks = view.data.sizes["task"]
+
+    def tested(row: dict[str, float]) -> str:
+        if not np.isfinite(row["p"]):
+            return "not tested: no two tasks differ in it alone"
+        said = f"{_p(row['p'])}{_at_least(row.get('least_p', 0))}"
+        return said + (f", {row['exchanged']:.0f} of {tasks} tasks exchanged" if "exchanged" in row else "")
+
     told = [
-        f"{FACTORS.get(f, f)} {row['effect']:+.2f} "
-        f"({_p(row['p']) if np.isfinite(row['p']) else 'not tested: no two tasks differ in it alone'})"
+        f"{FACTORS.get(f, f)} {row['effect']:+.2f} ({tested(row)})"
         for f, row in rows.items()
         if np.isfinite(row["effect"])
     ]
     if not told:
         return []
-    text = f"What makes two tasks' maps alike, the others held fixed: same {', same '.join(told)}."
+    text = (
+        "What makes two tasks' maps alike, the others held fixed (a label is tested by exchanging it among tasks that "
+        f"differ in nothing else): same {', same '.join(told)}."
+    )
     own = rows.get("function")
     others = [f for f, row in rows.items() if f != "function" and row["p"] < ALPHA and row["effect"] > 0]
     if own and np.isfinite(own["effect"]):
-        so_few = "; so few tasks can't show it" if _least(view) >= ALPHA else ""
+        so_few = "; so few tasks can't show it" if own.get("least_p", 0) >= ALPHA else ""
         text += (
             " The function's part stays when the design is taken out."
             if own["p"] < ALPHA and own["effect"] > 0

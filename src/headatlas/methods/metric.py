@@ -2,8 +2,8 @@
 
 1. A metric is an objective (`models.objective`) by its name: "logit_diff", "logprob", "kl", …, or any registered one.
 2. "auto" is settled by the prompts, once and for all of them (`ByMetric.resolved`): the logit difference between answer
-   and foil where every prompt's foil was designed, and differs from its answer in a token; else what the method reads
-   without foils. A foil that was drawn from other questions makes no contrast of its own.
+   and foil where every prompt's foil was designed; else what the method reads without foils. A foil that was drawn from
+   other questions makes no contrast of its own.
 3. The logit difference is read at the first token in which answer and foil differ; the tokens before it, which they
    share, are given. A prompt without such a token is refused before anything runs.
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar
 from headatlas._registry import suggest
 from headatlas.errors import InputError
 from headatlas.methods.base import Method
-from headatlas.models.objective import Objective, check_foils, first_difference, objectives
+from headatlas.models.objective import Objective, check_foils, objectives
 
 if TYPE_CHECKING:
     from headatlas.prompts import Prompt
@@ -59,7 +59,7 @@ class ByMetric(Method):
         """Return the method with "auto" settled."""
         if self.metric != AUTO:
             return self
-        designed = all(p.designed and first_difference(p) is not None for p in prompts)
+        designed = all(p.designed for p in prompts)
         return replace(self, metric=DESIGNED if designed and len(prompts) else self.otherwise)
 
     @property

@@ -154,6 +154,21 @@ class Plan:
         return dict(json.loads(json.dumps(key)))
 
 
+def check_asked(questions: QuestionSet, *, items: int | None = None, seed: int = 0) -> None:
+    """Raise `InputError` for what no model can be mapped with: too few items a task, functions or main questions, a
+    negative seed.
+    """
+    if items is not None and items < 2:
+        raise InputError(
+            f"{items} {'item' if items == 1 else 'items'} a task can't be halved, so nothing would say how sure a map "
+            "is. Give 2 or more."
+        )
+    if seed < 0:
+        raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
+    steps = [(step.function, question.id) for question in questions.questions for step in question.steps]
+    check_functions(*map(np.array, zip(*steps, strict=True)))
+
+
 def plan(
     model: HeadModel,
     questions: QuestionSet,
@@ -168,10 +183,7 @@ def plan(
 
     Parameters and errors are those of `measure`.
     """
-    if items is not None and items < 2:
-        raise InputError(
-            f"{items} items a task can't be halved, so nothing would say how sure a map is. Give 2 or more."
-        )
+    check_asked(questions, items=items, seed=seed)
     ask = (asking or Asking()).of(questions, model.tokenizer)
     prompts = build_prompts(
         questions,
@@ -191,7 +203,7 @@ def plan(
         **asdict(ask),
         "capture version": jobs.VERSION,
     }
-    return Plan(questions, prompts, _checked(methods, prompts, seed=seed), key, seed, items, keep_unable)
+    return Plan(questions, prompts, _checked(methods, prompts), key, seed, items, keep_unable)
 
 
 def execute(
@@ -229,19 +241,15 @@ def execute(
     return check_atlas(xr.DataTree.from_dict({"/": described(root), **nodes}))
 
 
-def _checked(
-    methods: str | Method | Sequence[str | Method], prompts: Sequence[Prompt], *, seed: int
-) -> dict[str, Method]:
-    """Return the methods to run, by name; raise InputError for an unknown, repeated or absent one, a negative seed, too
-    few functions or main questions.
+def _checked(methods: str | Method | Sequence[str | Method], prompts: Sequence[Prompt]) -> dict[str, Method]:
+    """Return the methods to run, by name; raise InputError for an unknown, repeated or absent one, or too few functions
+    or main questions.
     """
     given = [methods] if isinstance(methods, str | Method) else methods
     chosen = [one for m in given for one in _configured(m)]
     if not chosen:
         raise InputError(f"No method given. Known: {', '.join(registered)}.")
     by_name = named(chosen)
-    if seed < 0:
-        raise InputError(f"Seed {seed} is negative. Give --seed 0 or more.")
     check_functions(*labels(prompts))
     for method in chosen:
         method.check(prompts)

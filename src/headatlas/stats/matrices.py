@@ -25,6 +25,7 @@ from math import factorial
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.special import gammaln
 
 from headatlas.stats.nulls import PERMUTATIONS, counted_p
 from headatlas.stats.resampling import CHUNK
@@ -43,11 +44,17 @@ class Factor:
         Its coefficient, and the one-sided p of that (sharing it makes alike); p is NaN where nothing can be exchanged.
     overlap
         How far the other factors determine it: 1 is wholly.
+    exchanged
+        How many tasks share all other labels with a task of another label, so that they can be exchanged.
+    least_p
+        One over the number of ways in which they can be: no p is smaller.
     """
 
     effect: float
     p: float
     overlap: float
+    exchanged: int
+    least_p: float
 
 
 def regression(
@@ -75,14 +82,27 @@ def regression(
     result = {}
     for name in same:
         rule = _Rule.of(matrix[rows, columns], same, name)
+        own = _codes([labels[name]])
+        cell = _codes([np.zeros(len(own)), *(labels[other] for other in same if other != name)])
         effect = p = float("nan")
         if rule.overlap <= DETERMINED and rule.freedom > 0:
             effect = rule.effect
-            own = _codes([labels[name]])
-            cell = _codes([np.zeros(len(own)), *(labels[other] for other in same if other != name)])
             p = _p(rule, own, cell, order)
-        result[name] = Factor(effect, p, rule.overlap)
+        result[name] = Factor(effect, p, rule.overlap, *_exchanges(own, cell))
     return result
+
+
+def _exchanges(label: Int[np.ndarray, " task"], cell: Int[np.ndarray, " task"]) -> tuple[int, float]:
+    """Return how many tasks can be exchanged within cells, and one over the number of ways that differ.
+
+    Labels that are equally many in every cell can change names, and nothing that is compared changes.
+    """
+    counts = np.zeros((cell.max() + 1, label.max() + 1))
+    np.add.at(counts, (cell, label), 1)
+    log_ways = gammaln(counts.sum(1) + 1).sum() - gammaln(counts + 1).sum()
+    _, alike = np.unique(counts, axis=1, return_counts=True)
+    tasks = int(counts[(counts > 0).sum(1) > 1].sum())
+    return tasks, float(np.exp(gammaln(alike + 1).sum() - log_ways)) if tasks else 1.0
 
 
 def _p(

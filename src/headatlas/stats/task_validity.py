@@ -77,7 +77,7 @@ def validity(
         dimension: within_similarity, between_similarity, both also _corrected, each with _low and _high, within_p,
         naming_accuracy with _low and _high, naming_chance, naming_p, cluster_rand, cluster_p; naming_confusion
         (function, other_function), how many tasks of the one were named after the other. Over factor, "function" and
-        those of `labels`, if there are any: factor_effect, factor_p, factor_overlap.
+        those of `labels`, if there are any: factor_effect, factor_p, factor_overlap, factor_exchanged, factor_least_p.
     """
     tasks = tasks_of(samples, functions)
     if tasks is None or (tasks.counts(len(functions)) >= FEWEST).sum() < 2:
@@ -246,6 +246,8 @@ def _factors(
             "factor_effect": ("factor", [one.effect for one in found.values()]),
             "factor_p": ("factor", [one.p for one in found.values()]),
             "factor_overlap": ("factor", [one.overlap for one in found.values()]),
+            "factor_exchanged": ("factor", [one.exchanged for one in found.values()]),
+            "factor_least_p": ("factor", [one.least_p for one in found.values()]),
         },
         coords={"factor": list(found)},
     )
