@@ -122,7 +122,9 @@ def test_map_writes_all_that_is_promised(finished, questions):
         "ablation",
     ):
         assert line in err
-    assert 0 < err.index("\nAbout 0:0") < err.index("on this machine: capture 0:0") < err.index("\ncapture: "), "said first"
+    assert 0 < err.index("\nAbout 0:0") < err.index("on this machine: capture 0:0") < err.index("\ncapture: "), (
+        "said first"
+    )
     assert {p.name for p in folder.iterdir()} == {*promised(FIGURES), "activations.zarr", "ablation.zarr"}
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for kind, head in heads.items():

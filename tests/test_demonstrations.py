@@ -184,6 +184,14 @@ def test_showing_prompts_shows_the_demonstrations(tmp_path: Path, capsys, monkey
     assert main(["questions", "show", str(path), "--limit", "1"]) == 0
     out = capsys.readouterr().out
     assert out.count("The capital of") == 4 and "(4) The capital of Egypt is Cairo" in " ".join(out.split())
+    assert "(foil" in out.splitlines()[-1]
+
+    def shown(*options):
+        assert main(["questions", "show", str(path), "--limit", "1", *options]) == 0
+        return capsys.readouterr().out
+
+    assert shown("--shots", "1").count("The capital of") == 2
+    assert len({shown("--shots", "2", "--seed", str(seed)) for seed in range(5)}) > 1, "as map deals them by this seed"
 
 
 def test_a_prompts_digest_moves_with_its_demonstrations():

@@ -13,6 +13,7 @@ from headatlas.cli.terminal import (
     Limit,
     Revision,
     Seed,
+    Shots,
     Source,
     Split,
     Template,
@@ -128,10 +129,11 @@ def show_questions(
     trust_remote_code: TrustRemoteCode = False,
     template: Template = "auto",
     tokens: Tokens = "all",
+    shots: Shots = 3,
     split: Split = None,
     column: Column = None,
 ) -> None:
-    """Print rendered prompts; the answer is underlined, the tokens that count are in colour."""
+    """Print rendered prompts and foils; the answer is underlined, the tokens that count are in colour."""
     import random
 
     from rich.console import Console
@@ -141,12 +143,14 @@ def show_questions(
     from headatlas.prompts import Asking, build_prompts
     from headatlas.questions.loading import read_questions
 
-    asking = Asking(template=template, tokens=tokens)
+    asking = Asking(template=template, tokens=tokens, shots=shots)
     if sample is not None and sample < 1:
         raise InputError(f"A sample of {sample} shows nothing. Give --sample 1 or more.")
     tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
     chosen = read_questions(source, reading_of(column, split, limit if sample is None else None))
-    prompts = build_prompts(chosen, tokenizer, template=asking.template, tokens=asking.tokens)
+    prompts = build_prompts(
+        chosen, tokenizer, template=asking.template, tokens=asking.tokens, shots=asking.shots, seed=seed
+    )
     if sample is not None:
         prompts = random.Random(seed).sample(prompts, min(sample, len(prompts)))
     console = Console(highlight=False, soft_wrap=True)
@@ -164,6 +168,9 @@ def show_questions(
             text.append(printable(piece), style=style)
             held = []
         console.print(text)
+        if len(prompt.foil):
+            drawn = "" if prompt.designed else ", drawn"
+            console.print(Text(printable(f"(foil{drawn}: {tokenizer.decode(prompt.foil).strip()})"), style="dim"))
 
 
 @questions_app.command("convert")
