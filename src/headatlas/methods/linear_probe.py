@@ -125,7 +125,7 @@ class LinearProbe(Method):
         """Return about how long it takes, timed on one layer."""
         layers = activations.z.shape[1]
         one = replace(activations, z=activations.z[:, :1])
-        once = seconds_of(lambda: self(model, prompts, one, seed=seed))
+        once = seconds_of(lambda: self(model, prompts, one, seed=seed), again=0.0)
         return once * layers / min(torch.get_num_threads(), layers)
 
 

@@ -25,6 +25,7 @@ layer's mean in step 1 lets one head's credit leak to its layer-mates.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
@@ -318,13 +319,18 @@ class Probe(Method):
         )
 
     def seconds(self, model: "HeadModel", prompts: Any, activations: Activations, *, seed: int) -> float | None:
-        """Return about how long it takes, timed on an epoch of one refit: shuffled labels stop as early as they may."""
-        trial = replace(self, refits=1, null_refits=0, epochs=1, patience=0)
-        epochs = self._plan().epochs
+        """Return about how long it takes, timed on one refit of one epoch and of two: shuffled labels stop as early as
+        they may.
+        """
+        one, two = (
+            seconds_of(partial(trial, model, prompts, activations, seed=seed), again=0.0)
+            for trial in (replace(self, refits=1, null_refits=0, epochs=n, patience=0) for n in (1, 2))
+        )
+        epochs, labellings, epoch = self._plan().epochs, 1, max(0.0, two - one)
         if self.variant == "sound":
-            early = min(epochs, self.patience + 1) if self.patience else epochs
-            epochs += self.null_refits * early
-        return seconds_of(lambda: trial(model, prompts, activations, seed=seed)) * epochs * self.refits
+            labellings += self.null_refits
+            epochs += self.null_refits * (min(epochs, self.patience + 1) if self.patience else epochs)
+        return self.refits * (labellings * (one - epoch) + epochs * epoch)
 
     def _plan(self) -> _Plan:
         """Return how a probe is trained: the variant's choices, with the fields that were given."""

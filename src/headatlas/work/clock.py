@@ -5,20 +5,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-AGAIN = 3.0
+AGAIN = 5.0
 """Seconds: a call that took no longer is done a second time, and the shorter one counts: the first one of its shape
 makes kernels, which most of the work finds made.
 """
-PATIENCE = 15.0
+PATIENCE = 6.0
 """Seconds after which what has been timed is enough."""
 FEW = 3
 """How many of what is done together are timed, beside one alone, where all would take long."""
 
 
-def seconds_of(call: Callable[[], Any]) -> float:
+def seconds_of(call: Callable[[], Any], *, again: float = AGAIN) -> float:
     """Return how long a call takes, without what is made once (see `AGAIN`)."""
     first = _timed(call)
-    return first if first > AGAIN else min(first, _timed(call))
+    return first if first > again else min(first, _timed(call))
 
 
 def seconds_of_all(
@@ -31,7 +31,7 @@ def seconds_of_all(
     """
     began, spent, things = time.monotonic(), 0.0, 0
     for lot in lots:
-        part = lot[: max(2, few)]
+        part = lot[:few]
         some = seconds_of(partial(do, part))
         spent += some
         if len(part) < len(lot):
