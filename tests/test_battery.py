@@ -13,6 +13,7 @@ from headatlas.prompts import build_prompts
 from headatlas.questions.checks import check_questions
 from headatlas.questions.functions import FUNCTIONS
 
+CROSSED = {"form": "function with form", "kind": "with kind of answer", "lure": "stands in the text"}
 TOOLS = Path(__file__).parents[1] / "tools"
 
 
@@ -26,14 +27,19 @@ def check():
     return check_questions("builtin", controls=False)
 
 
-@pytest.fixture(scope="module")
-def made(battery):
-    """The generator's tasks by name, read from tools/."""
+def tool(name):
+    """Return a module of tools/."""
     sys.path.insert(0, str(TOOLS))
     try:
-        return {task.name: task for task in importlib.import_module("make_battery").all_tasks()}
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(TOOLS))
+
+
+@pytest.fixture(scope="module")
+def made(battery):
+    """The generator's tasks by name."""
+    return {task.name: task for task in tool("make_battery").all_tasks()}
 
 
 def test_every_function_has_tasks_enough_and_every_task_items_enough(battery, check):
@@ -64,12 +70,43 @@ def test_the_rules_give_every_answer_from_the_text_alone(battery, made):
 
 
 def test_the_shipped_file_is_what_the_generator_makes(made):
-    sys.path.insert(0, str(TOOLS))
-    try:
-        make = importlib.import_module("make_battery")
-    finally:
-        sys.path.remove(str(TOOLS))
+    make = tool("make_battery")
     assert make.OUTPUT.read_text(encoding="utf-8") == make.rows(make.questions_of(list(made.values())))
+
+
+def test_the_card_says_what_was_measured_and_what_is_shipped(check):
+    card = tool("battery_card")
+    text = card.CARD.read_text(encoding="utf-8")
+    assert text == card.card()
+    for factor, value in check.crossing.items():
+        told = re.search(rf"{CROSSED[factor]}( is)? (\d\.\d\d)", text)
+        assert told and float(told[2]) == round(value, 2), factor
+    rows = [
+        line.split(" | ") for line in text.splitlines() if line.startswith(card.BEGINS[:2]) and line.endswith("yes |")
+    ]
+    assert sorted(row[1] for row in rows) == sorted(check.tasks)
+    done = Counter(row[0].removeprefix("| ") for row in rows if row[6] == "yes")
+    assert min(done.values()) >= 5 and len(done) == 8, "five tasks or more of each function that the default model does"
+
+
+def test_no_rule_of_places_does_more_than_some_tasks_of_a_function(made):
+    """Where answer and foil stand, or how often, may decide a task; a function is more than one such rule."""
+    rules = tool("battery_rules")
+    done_by: dict[str, Counter] = defaultdict(Counter)
+    for task in made.values():
+        rule, score = rules.best(task)
+        done_by[task.function][rule if score >= 0.75 else ""] += 1
+    for function, counts in done_by.items():
+        assert counts[""] >= 3, f"{function}: {counts}"
+
+
+def test_a_rule_that_does_a_task_is_found():
+    rules, item = tool("battery_rules"), tool("battery.task").Item
+    took = rules.taken(
+        item("It is in the box or in the bag. It is not in the bag. So it is in the", "box", "bag"), Counter()
+    )
+    assert took["not after a negation"] == took["named less often"] == took["named first"] == 1
+    assert took["named last"] == 0 and took["the usual answer"] == 0.5
 
 
 def test_no_answer_is_given_away_by_its_place_or_its_rarity(battery):
