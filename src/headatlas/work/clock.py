@@ -9,7 +9,7 @@ AGAIN = 5.0
 """Seconds: a call that took no longer is done a second time, and the shorter one counts: the first one of its shape
 makes kernels, which most of the work finds made.
 """
-PATIENCE = 6.0
+PATIENCE = 15.0
 """Seconds after which what has been timed is enough."""
 FEW = 3
 """How many of what is done together are timed, beside one alone, where all would take long."""
