@@ -17,7 +17,7 @@ ROOT = Path(headatlas.__file__).parent
 # The data's path: a part may import what stands before it. A package is one part.
 ORDER = (
     "_lazy", "errors", "_registry", "_files", "_html", "_memory", "work", "stats", "controls", "questions", "building",
-    "prompts", "models", "methods", "atlas", "roles", "findings", "figures", "run", "cli",
+    "prompts", "models", "methods", "atlas", "interventions", "roles", "findings", "figures", "run", "cli",
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_there_are_no_cycles():
         ("filelock", {"work"}),
         ("pandas", {"atlas", "questions"}),
         ("transformers", {"models"}),
-        ("torch", {"models", "methods"}),
+        ("torch", {"models", "methods", "interventions"}),
         ("pydantic", {"questions", "building"}),
         ("openai", {"building"}),
         ("tenacity", {"building"}),
@@ -139,10 +139,11 @@ def test_reading_an_atlas_its_findings_and_figures_loads_no_torch_whatever_is_re
 
 
 def test_the_public_names():
-    assert len(headatlas.__all__) <= 10
+    assert len(headatlas.__all__) <= 11
     for name in headatlas.__all__:
-        assert callable(getattr(headatlas, name)) or name in ("figures", "methods", "roles"), name
+        assert callable(getattr(headatlas, name)) or name in ("figures", "interventions", "methods", "roles"), name
     assert headatlas.methods.Probe(refits=2).name == "probe"
+    assert str(headatlas.interventions.Mask(((1, 2),))) == "Mask(L1H2)"
     assert callable(headatlas.figures.method_agreement) and callable(headatlas.roles.measure_roles)
     with pytest.raises(AttributeError, match=r"no attribute 'mesure'. It has: .*measure"):
         headatlas.mesure  # noqa: B018

@@ -13,6 +13,7 @@ from headatlas._lazy import from_homes
 
 if TYPE_CHECKING:
     from headatlas import figures as figures
+    from headatlas import interventions as interventions
     from headatlas import methods as methods
     from headatlas import roles as roles
     from headatlas.atlas import load_atlas as load_atlas
@@ -38,7 +39,7 @@ _HOMES = {
     "save_atlas": "atlas",
     "save_figure": "figures",
 }
-_MODULES = ("figures", "methods", "roles")
+_MODULES = ("figures", "interventions", "methods", "roles")
 """Reached as ``ha.figures.method_agreement``, ``ha.methods.Probe``, ``ha.roles.measure_roles``."""
 __all__ = sorted({*_HOMES, *_MODULES} - {"heads_importance", "save_atlas"})  # those two are reached all the same
 

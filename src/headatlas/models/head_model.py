@@ -12,9 +12,9 @@ It does not know questions, functions or files.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,14 @@ from headatlas.prompts import Prompt
 
 Edit = Callable[[Z], Z]
 """Takes the z of one layer, returns what replaces it (same shape)."""
+
+
+@runtime_checkable
+class Applies(Protocol):
+    """What can be done to a model inside a ``with``: an intervention."""
+
+    def applied(self, model: Any) -> AbstractContextManager[None]:
+        """Do it to `model` inside the ``with``."""
 
 
 @dataclass
@@ -112,15 +120,15 @@ class HeadModel(Access):
     # -- reading and replacing z ------------------------------------------------------------------
 
     @contextmanager
-    def edit(self, edits: Mapping[int, Edit]) -> Iterator["HeadModel"]:
+    def edit(self, edits: Mapping[int, Edit] | Applies) -> Iterator["HeadModel"]:
         """Replace z inside the ``with``, in everything that calls the Hugging Face model.
 
         Parameters
         ----------
         edits
-            Layer -> function of that layer's z, (batch, position, head, head_dim), returning what replaces
-            it. The function sees the tokens of one forward call: the whole prompt, then, in `generate`, one
-            token at a time. It must not write into its argument.
+            An intervention (`headatlas.interventions`), or layer -> function of that layer's z, (batch, position, head,
+            head_dim), returning what replaces it (same shape). The function sees the tokens of one forward call: the
+            whole prompt, then, in `generate`, one token at a time. It must not write into its argument.
 
         Raises
         ------
@@ -132,6 +140,10 @@ class HeadModel(Access):
         Nested edits of one layer apply from the outer to the inner. Hooks are removed when the ``with``
         ends, also by an exception.
         """
+        if isinstance(edits, Applies):
+            with edits.applied(self):
+                yield self
+            return
         for layer in edits:
             if not 0 <= layer < self.n_layers:
                 raise InputError(f"Layer {layer} does not exist: {self.name} has layers 0 to {self.n_layers - 1}.")

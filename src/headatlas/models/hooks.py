@@ -4,6 +4,7 @@ Each puts hooks on some modules for as long as it is open (`standing_in`: a resu
 takes them off whatever happens inside.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -65,6 +66,21 @@ def on_results(modules: Iterable[nn.Module], function: Callable[[nn.Module, Tens
 def noting_results(module: nn.Module, found: list[Any]) -> Iterator[None]:
     """Append to `found` whatever `module` returns."""
     handle = module.register_forward_hook(lambda _module, _args, result: found.append(result))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def noting_calls(module: nn.Module, function: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Tell `function` the arguments by name of every call of `module`, before it runs."""
+    names = list(inspect.signature(module.forward).parameters)
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        function({**dict(zip(names, args, strict=False)), **kwargs})
+
+    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
     try:
         yield
     finally:
