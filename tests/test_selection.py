@@ -53,12 +53,12 @@ def test_the_first_heads_of_a_function(atlas):
 def test_what_cannot_be_chosen_is_refused(atlas, given, message):
     with pytest.raises(InputError, match=message):
         top_heads(atlas, "retrieval", **given)
-    with pytest.raises(InputError, match="no function 'retrieva'.* Did you mean 'retrieval'"):
+    with pytest.raises(InputError, match=r"no function 'retrieva'.* Did you mean 'retrieval'"):
         top_heads(atlas, "retrieva", k=1)
 
 
 def test_heads_are_written_as_everywhere():
     assert parse_heads("L20H8, l3h5") == ((20, 8), (3, 5))
     for text in ("", "20:8", "L20", "L1H2,,L3H4"):
-        with pytest.raises(InputError, match="is no head. Write heads as L20H8"):
+        with pytest.raises(InputError, match=r"is no head\. Write heads as L20H8"):
             parse_heads(text)

@@ -210,7 +210,7 @@ def _whole_prompts(
     for i, prompt in enumerate(prompts):
         block = Block(model, [prompt], positions="all")
         r = replacement[:, i if replacement.shape[1] > 1 else 0]
-        compare = block.base(_plain_run(model, prompt, 1))
+        compare = block.base(plain_run(model, prompt, 1))
         start = prompt.answer_start - 1 if positions == "answer" else 0
         most = max(1, max_tokens // (len(block) * len(r)))
         for layer in range(model.n_layers):
@@ -225,7 +225,7 @@ def _whole_prompts(
                     return new
 
                 with model.edit({layer: replace}):
-                    found = block.read(_plain_run(model, prompt, 1 + len(heads)), base=compare, objectives=metrics)
+                    found = block.read(plain_run(model, prompt, 1 + len(heads)), base=compare, objectives=metrics)
                 if len(base) == i:
                     base.append(found[0])
                     _check_base(model, [prompt], metrics, found[0])
@@ -234,7 +234,7 @@ def _whole_prompts(
     return np.stack(base)[:, 0].astype(np.float64), rows
 
 
-def _plain_run(model: "HeadModel", prompt: Prompt, rows: int) -> Float[Tensor, "row token width"]:
+def plain_run(model: "HeadModel", prompt: Prompt, rows: int) -> Float[Tensor, "row token width"]:
     """Run a whole prompt as `rows` equal rows of a batch; return the hidden states before the output layer."""
     hidden: list[Tensor] = []
     tokens = torch.from_numpy(pack([prompt.tokens[:-1]]).tokens).to(model.device)
