@@ -153,6 +153,58 @@ def map_(
 
 
 @app.command()
+def validate(
+    atlas: Annotated[Path, typer.Argument(help="Folder of the atlas, or atlas.nc.")],
+    model_option: ModelOption = None,
+    questions: Annotated[
+        str | None, typer.Option("--questions", "-q", help="The set it was made of; default: by its name.")
+    ] = None,
+    k: Annotated[str, typer.Option("--k", help="How many heads are removed together, with commas.")] = "3,10,30",
+    draws: Annotated[int, typer.Option(help="How many draws of matched random heads.")] = 20,
+    folds: Annotated[int, typer.Option(help="How many parts tasks are dealt into.")] = 2,
+    method: Annotated[
+        str | None, typer.Option(help="Of the atlas, by which heads are chosen; default the first.")
+    ] = None,
+    dtype: Dtype = "auto",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    split: Split = None,
+    column: Column = None,
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default the atlas's.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also on a model of other weights.")] = False,
+) -> None:
+    """Put an atlas to the test: remove heads chosen on some tasks, and see what the others lose."""
+    from headatlas.atlas import load_atlas, provenance
+    from headatlas.questions.loading import read_questions
+    from headatlas.validation import Design, markdown, save_validation
+    from headatlas.validation import validate as validated
+
+    try:
+        ks = tuple(int(n) for n in k.split(","))
+    except ValueError:
+        raise InputError(f"--k '{k}' are no numbers. Give them with commas, e.g. --k 3,10,30.") from None
+    design = Design(ks, draws, folds, seed)
+    path = _atlas_path(atlas)
+    made = load_atlas(path)
+    named = questions or str(provenance(made, "questions", {}).get("name"))
+    loaded = read_questions(named, reading_of(column, split, None))
+    head_model = load(model_option or str(provenance(made, "model", {}).get("name")), dtype, device, revision,
+                      trust_remote_code)  # fmt: skip
+    say_slower(head_model)
+    folder = out or path.parent
+    with progress() as report:
+        found = validated(
+            head_model, made, loaded, design=design, method=method, force=force, store=folder / "validation",
+            report=report,
+        )  # fmt: skip
+    for written in save_validation(found, folder):
+        print(written)
+    say(printable(markdown(found).partition("## In short")[2].partition("##")[0].strip()))
+
+
+@app.command()
 def figure(
     atlas: Annotated[Path, typer.Argument(help="atlas.nc, or the folder it is in.")],
     name: Annotated[
