@@ -40,6 +40,7 @@ from headatlas.cli.terminal import (
     reading_of,
     say,
     say_slower,
+    show_side_by_side,
     told_questions,
     told_time,
     which_model,
@@ -202,6 +203,59 @@ def validate(
     for written in save_validation(found, folder):
         print(written)
     say(printable(markdown(found).partition("## In short")[2].partition("##")[0].strip()))
+
+
+@app.command()
+def generate(
+    model: Annotated[str, typer.Argument(help="Built-in name, folder, .gguf file or Hub id.")],
+    prompt: Annotated[str, typer.Argument(help="What is put to the model, as it stands.")],
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(help="Heads to mask: math_calculation:20 (of --atlas) or L20H8,L3H5; repeatable."),
+    ] = None,
+    boost: Annotated[
+        list[str] | None, typer.Option(help="Heads to scale: retrieval:10x1.5, or L20H8x2; repeatable.")
+    ] = None,
+    edit: Annotated[Path | None, typer.Option(help="An intervention that was saved as JSON.")] = None,
+    atlas: Annotated[Path | None, typer.Option(help="Folder of the atlas that names functions' heads.")] = None,
+    positions: Annotated[str, typer.Option(help="Where: all, or answer (the last token and every new one).")] = "all",
+    tokens: Annotated[int, typer.Option(min=1, help="How many new tokens at most.")] = 32,
+    chat: Annotated[bool, typer.Option("--chat", help="Put the prompt into the tokenizer's chat template.")] = False,
+    dtype: Dtype = "float32",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    json_: Json = False,
+) -> None:
+    """Answer a prompt with heads masked or boosted, beside the model as it is."""
+    from dataclasses import asdict, replace
+    from functools import reduce
+    from operator import or_
+
+    from headatlas.atlas import load_atlas
+    from headatlas.interventions import Intervention, Mask, load_intervention
+    from headatlas.interventions.answering import answers, boost_of, heads_of
+
+    made = None if atlas is None else load_atlas(_atlas_path(atlas), samples=False)
+    edits: list[Intervention] = [Mask(heads_of(text, made), positions=positions) for text in mask or []]
+    masked = {head for one in edits for head in one.heads_touched}
+    for text in boost or []:
+        scale = replace(boost_of(text, made), positions=positions)
+        if both := sorted(masked & set(scale.heads)) if ":" in text else []:  # chosen, not named
+            say(f"Masked, so not boosted: {', '.join(f'L{layer}H{head}' for layer, head in both)}")
+            scale = replace(scale, heads=tuple(head for head in scale.heads if head not in masked))
+        edits.append(scale)
+    edits += [] if edit is None else [load_intervention(edit)]
+    if not edits:
+        raise InputError("Nothing is edited. Give --mask, --boost or --edit.")
+    whole = reduce(or_, edits)
+    head_model = load(model, dtype, device, revision, trust_remote_code)
+    plain, changed = answers(head_model, whole, prompt, max_new_tokens=tokens, chat=chat)
+    if json_:
+        print(json.dumps({"edit": str(whole), "as_is": asdict(plain), "edited": asdict(changed)}, indent=2))
+        return
+    say(str(whole))
+    show_side_by_side(("As it is, it answers", plain), ("Edited, it answers", changed))
 
 
 @app.command()

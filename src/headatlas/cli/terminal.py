@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from headatlas.interventions.answering import Answer
     from headatlas.models.head_model import HeadModel
     from headatlas.questions.reading import Reading
     from headatlas.questions.schema import QuestionSet
@@ -138,6 +139,22 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def show_side_by_side(*named: "tuple[str, Answer]") -> None:
+    """Print answers beside each other on stdout, with their log-probabilities by either model."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=True)
+    table.add_column("")
+    for name, _ in named:
+        table.add_column(name, overflow="fold", ratio=1)
+    table.add_row("answer", *(Text(printable(answer.text)) for _, answer in named))
+    table.add_row("log-probability, as it is", *(f"{answer.as_is:.2f}" for _, answer in named))
+    table.add_row("log-probability, edited", *(f"{answer.edited:.2f}" for _, answer in named))
+    Console(highlight=False).print(table)
 
 
 def say(message: str) -> None:
