@@ -259,6 +259,36 @@ def generate(
 
 
 @app.command()
+def export(
+    heads: Annotated[str, typer.Argument(help="math_calculation:20 (of --atlas), or L20H8,L3H5.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .json or .csv file; with --as a folder.")],
+    atlas: Annotated[Path | None, typer.Option(help="Folder of the atlas that names functions' heads.")] = None,
+    as_: Annotated[
+        str, typer.Option("--as", help="list; pruned: a checkpoint without what they write; lora: a PEFT config.")
+    ] = "list",
+    model: ModelOption = None,
+    rank: Annotated[int, typer.Option(help="Of the LoRA.")] = 8,
+    dtype: Dtype = "float32",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+) -> None:
+    """Write chosen heads as a list, a pruned checkpoint or a LoRA config."""
+    from headatlas.atlas import load_atlas
+    from headatlas.interventions import write_heads, write_lora, write_pruned
+    from headatlas.interventions.answering import heads_of
+
+    if as_ not in ("list", "pruned", "lora"):
+        raise InputError(f"Unknown --as '{as_}'. Give list, pruned or lora.")
+    chosen = heads_of(heads, None if atlas is None else load_atlas(_atlas_path(atlas), samples=False))
+    if as_ == "list":
+        print(write_heads(chosen, out))
+        return
+    head_model = load(which_model(model, None), dtype, device, revision, trust_remote_code)
+    print(write_pruned(head_model, chosen, out) if as_ == "pruned" else write_lora(head_model, chosen, out, rank=rank))
+
+
+@app.command()
 def figure(
     atlas: Annotated[Path, typer.Argument(help="atlas.nc, or the folder it is in.")],
     name: Annotated[

@@ -72,7 +72,8 @@ def dissociation(
         axis.set_yticks(range(len(names) + 1), [*names, "Random, matched"])
         axis.set_xlabel("Tasks asked (none of which chose heads)")
         axis.set_ylabel("Heads removed together")
-        axis.set_title(f"{at} heads {'of its own' if what == 'specific' else 'that matter most'}, removed", loc="left")
+        which = "most specific" if what == "specific" else "most important"
+        axis.set_title(f"The {at} {which} heads of each function, removed together", loc="left")
         figure.colorbar(image, ax=axis, label=f"Drop in the {UNITS.get(outcome, outcome)}", shrink=0.9)
         model, method = (literal(validation.attrs.get(name)) for name in ("model", "method"))
         figure.supxlabel(

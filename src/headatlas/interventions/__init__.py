@@ -15,6 +15,9 @@ _HOMES = {
     "random_direction": "directions",
     "steering_direction": "directions",
     "top_heads": "selection",
+    "write_heads": "export",
+    "write_lora": "export",
+    "write_pruned": "export",
 }
 __all__ = sorted(_HOMES)
 __getattr__ = from_homes("headatlas.interventions", _HOMES)

@@ -99,7 +99,8 @@ def _function(validation: xr.Dataset, outcome: str, f: str, k: int) -> str:
         at = own.sel(where)
         return f"{float(at[name]):.2f} ({float(at[name + '_low']):.2f} to {float(at[name + '_high']):.2f})"
 
-    p = float(own["excess_p"].sel(tested="specific", k=k))
+    draws = int(validation.attrs["draws"])
+    as_much = round(float(own["excess_p"].sel(tested="specific", k=k)) * (1 + draws) - 1)
     curve = "; ".join(
         f"{int(n)} heads {float(own['effect'].sel(what='specific', measured=f, k=n)):.2f} against "
         f"{float(own['effect'].sel(what='random', measured=f, k=n)):.2f}"
@@ -107,7 +108,7 @@ def _function(validation: xr.Dataset, outcome: str, f: str, k: int) -> str:
     )
     return (
         f"- {function_title(f)} ({int(own['units'])} units, {int(own['items'])} items): beyond random heads "
-        f"{told('excess', tested='specific', k=k)}, {p:.0%} of draws cost as much; selectivity "
+        f"{told('excess', tested='specific', k=k)}, {as_much} of {draws} draws cost as much; selectivity "
         f"{told('selectivity', tested='specific', k=k)}; the {k} most important heads beyond random "
         f"{told('excess', tested='whole', k=k)}. Own heads against random: {curve}. CPR {told('cpr')}, "
         f"CMD {told('cmd')}."
