@@ -16,6 +16,7 @@ from headatlas.interventions import (
     random_direction,
     steering_direction,
 )
+from tests.saved import save_tiny
 from tests.tiny import ARCHITECTURES, VOCAB, tiny
 
 DOUBLE = torch.float64
@@ -253,6 +254,38 @@ def test_edits_compose_in_order_nest_and_are_undone_by_their_inverse():
     with pytest.raises(ZeroDivisionError), model.edit(scale):
         raise ZeroDivisionError
     torch.testing.assert_close(run(), tiny("llama", dtype=DOUBLE).model(input_ids=ids).logits, atol=0, rtol=0)
+
+
+def test_it_holds_in_a_compiled_model_whenever_that_was_compiled():
+    model, ids = tiny("llama"), tokens()
+    compiled = torch.compile(model.model, backend="eager")  # traces and guards as any backend
+    with torch.no_grad():
+        plain = compiled(input_ids=ids).logits
+        with model.edit(Mask(HEADS)):
+            masked, found = model.model(input_ids=ids).logits, compiled(input_ids=ids).logits
+        torch.testing.assert_close(found, masked, atol=1e-5, rtol=1e-5)
+        assert (masked - plain).abs().max() > 1e-2
+        torch.testing.assert_close(compiled(input_ids=ids).logits, plain, atol=0, rtol=0)
+
+
+def test_it_holds_in_a_pipeline(tmp_path):
+    from transformers import pipeline
+
+    import headatlas as ha
+
+    model = ha.load_model(str(save_tiny(tmp_path / "tiny")))
+    pipe = pipeline("text-generation", model=model.model, tokenizer=model.tokenizer, device="cpu")
+
+    def run(prompts):
+        found = pipe(prompts, max_new_tokens=5, do_sample=False, return_full_text=False, batch_size=2)
+        return [one[0]["generated_text"] for one in found]
+
+    prompts = ["Anna has a red ball.", "Who?"]
+    plain = run(prompts)
+    with model.edit(Scale(HEADS, -3.0)):
+        edited = run(prompts)
+        assert edited == [run([one])[0] for one in prompts], "padded or not"
+    assert edited != plain and run(prompts) == plain
 
 
 def test_values_are_equal_printed_saved_and_loaded(tmp_path):

@@ -25,6 +25,7 @@ from headatlas._html import panel
 from headatlas.errors import InputError, ModelError, RunError
 from headatlas.models.access import Access, Z
 from headatlas.models.captured import Captured, score, texts_of
+from headatlas.models.hooks import uncompiled
 from headatlas.models.memory import within_memory
 from headatlas.models.proofs import prove
 from headatlas.models.tree import TokenTree, pack
@@ -138,10 +139,10 @@ class HeadModel(Access):
         Notes
         -----
         Nested edits of one layer apply from the outer to the inner. Hooks are removed when the ``with``
-        ends, also by an exception.
+        ends, also by an exception. What torch.compile compiled runs uncompiled inside: compiled code knows no hooks.
         """
         if isinstance(edits, Applies):
-            with edits.applied(self):
+            with uncompiled(), edits.applied(self):
                 yield self
             return
         for layer in edits:
@@ -161,7 +162,7 @@ class HeadModel(Access):
 
             return function
 
-        with self.on_z({layer: apply(edit, layer) for layer, edit in edits.items()}):
+        with uncompiled(), self.on_z({layer: apply(edit, layer) for layer, edit in edits.items()}):
             yield self
 
     # -- running ------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ takes them off whatever happens inside.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,6 +14,18 @@ from torch import Tensor, nn
 
 Replace = Callable[[Tensor], Tensor | None]
 """Takes a tensor, returns what replaces it, or None to leave it."""
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run what torch.compile made as it is written: code compiled before hooks were there passes them by, silently."""
+    if "torch._dynamo" not in sys.modules:  # nothing was compiled, and importing it takes a second
+        yield
+        return
+    import torch
+
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager
