@@ -192,6 +192,21 @@ def null_summary(seed, *, functions=4, tasks=6, items=8, by_item=False):
     return summary(effects[..., None], conditions, given, design, ("logprob",))
 
 
+def test_a_function_of_two_tasks_widens_its_own_intervals_only():
+    from headatlas.validation.summary import _put
+
+    draw = np.random.default_rng(0)
+    values = np.concatenate([np.zeros((1, 2, 3, 1)), draw.normal(size=(4000, 2, 3, 1))])
+    found = xr.Dataset()
+    _put(found, "x", ("outcome", "function", "k"), values, np.array([2, 7, 40]))
+    half = ((found["x_high"] - found["x_low"]) / 2).transpose("function", "outcome", "k").values
+    np.testing.assert_allclose(half.mean((1, 2)), [12.7, 2.447, 1.96], rtol=0.06)  # Student's quantiles
+    other = xr.Dataset()
+    _put(other, "y", ("function", "measured", "k"), values, np.array([2, 7, 40]))
+    by_task = ((other["y_high"] - other["y_low"]) / 2).mean(("function", "k")).values
+    np.testing.assert_allclose(by_task, [12.7, 2.447, 1.96], rtol=0.06)
+
+
 @pytest.mark.parametrize("tasks", [4, 7])
 def test_nothing_is_found_where_there_is_nothing(tasks):
     found = [null_summary(seed, tasks=tasks) for seed in range(60)]

@@ -55,7 +55,8 @@ def dissociation(
     limit = float(np.abs(shown).max()) or 1.0
     names = [function_title(f) for f in functions]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(1.9 + 0.56 * len(names), 1.7 + 0.42 * len(names)), layout="constrained")
+        size = max(len(names), 5)
+        figure = Figure(figsize=(1.9 + 0.56 * size, 1.7 + 0.42 * size), layout="constrained")
         axis = figure.subplots()
         image = axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
         for i, row in enumerate(shown):

@@ -58,18 +58,18 @@ def summary(
     draw = np.random.default_rng([design.seed, 1])
     # (draw or whole, …): index 0 is the estimate, the rest are resampled
     of_draws = np.concatenate([np.full((1, design.draws), 1 / design.draws), _shares(draw, design.draws)])
-    tables, least_tasks = [], []
+    tables, counts = [], []
     for name in functions:
         own = given.function == name
-        weights, units = _weights(given.unit[own], draw)
+        weights, own_units = _weights(given.unit[own], draw)
         means = np.einsum("bi,ico->bco", weights, effects[own])  # (1 + BOOT, condition, outcome)
         drawn = np.einsum("bfkdo,bd->bfko", means[:, random], of_draws)
         tables.append((means[:, fixed], drawn, means[:, everything], means[0][random]))
-        least_tasks.append(units)
+        counts.append(own_units)
     fixed_means = np.stack([t[0] for t in tables], axis=4)  # (boot, what, function, k, measured, outcome)
     random_means = np.stack([t[1] for t in tables], axis=3)[:, None]  # (boot, 1, function, k, measured, outcome)
     table = np.concatenate([fixed_means[:, :3], random_means], axis=1).transpose(0, 5, 1, 2, 4, 3)
-    units = min(least_tasks)
+    units = np.array(counts)
     result = xr.Dataset(
         coords={
             "outcome": list(outcomes), "what": list(WHATS), "function": list(functions), "measured": list(functions),
@@ -133,12 +133,20 @@ def _shares(draw: np.random.Generator, units: int) -> Float[np.ndarray, "draw un
     return counts / counts.sum(1, keepdims=True)
 
 
-def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], values: np.ndarray, units: int) -> None:
-    """Store an estimate, its row 0, and the interval that its other rows give."""
-    estimate, drawn = values[0], values[1:].reshape(len(values) - 1, -1)
-    low, high = percentiles(estimate.reshape(-1), drawn, units)
-    for end, at in (("", estimate), ("_low", low.reshape(estimate.shape)), ("_high", high.reshape(estimate.shape))):
-        result[name + end] = (dims, at)
+def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], values: np.ndarray, units: np.ndarray) -> None:
+    """Store an estimate, its row 0, and the interval that its other rows give, widened by the number of units of the
+    function whose tasks are asked.
+    """
+    axis = dims.index("measured" if "measured" in dims else "function")
+    moved = np.moveaxis(values, axis + 1, 1)  # (row, function, …)
+    ends = np.empty((2, *moved.shape[1:]))
+    for f, own in enumerate(units.tolist()):
+        estimate, drawn = moved[0, f], moved[1:, f].reshape(len(moved) - 1, -1)
+        low, high = percentiles(estimate.reshape(-1), drawn, own)
+        ends[:, f] = np.array([low, high]).reshape(2, *estimate.shape)
+    result[name] = (dims, values[0])
+    for suffix, end in zip(("_low", "_high"), ends, strict=True):
+        result[name + suffix] = (dims, np.moveaxis(end, 0, axis))
 
 
 def _double(
