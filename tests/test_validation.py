@@ -12,7 +12,7 @@ from headatlas.figures import figures
 from headatlas.models.groups import knocked_out
 from headatlas.validation import Design, load_validation, markdown, save_validation, validate
 from headatlas.validation.choosing import chosen, folds_of, maps_of, matched
-from headatlas.validation.experiment import Setting
+from headatlas.validation.setting import Setting, setting
 from headatlas.validation.summary import summary
 from tests.planted.task_models import no_function, two_functions
 from tests.saved import save_tiny
@@ -149,7 +149,6 @@ def test_rows_are_those_of_the_groups_removed_by_hand(planted):
     p, found = planted["two"]
     atlas = ha.measure(p.model, p.questions, methods="ablation(metric=logit_diff)", shots=0)
     from headatlas.run.jobs import capture
-    from headatlas.validation.experiment import setting
     from headatlas.work.job import Run
 
     given = setting(p.model, atlas, p.questions)

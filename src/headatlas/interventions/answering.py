@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from headatlas.errors import InputError
 from headatlas.interventions.edits import Head, Intervention, Scale
@@ -46,27 +45,11 @@ def answers(
         changed = model.generate(ids, max_new_tokens=max_new_tokens)
     found = []
     for new in (plain, changed):
-        as_is = _logprob(model, ids, new)
+        as_is = model.logprob_of(ids, new)
         with model.edit(edit):
-            edited = _logprob(model, ids, new)
+            edited = model.logprob_of(ids, new)
         found.append(Answer(model.tokenizer.decode(new, skip_special_tokens=True).strip(), as_is, edited))
     return found[0], found[1]
-
-
-@torch.inference_mode()
-def _logprob(model: "HeadModel", ids: np.ndarray, new: np.ndarray) -> float:
-    """Return the log-probability of `new` after `ids`, token by token as generate() runs them: with a cache, so that
-    an edit is where it was.
-    """
-    from transformers import DynamicCache
-
-    cache, total = DynamicCache(), 0.0
-    step = torch.from_numpy(ids.astype(np.int64))[None].to(model.device)
-    for token in new.tolist():
-        logits = model.model(input_ids=step, past_key_values=cache, use_cache=True).logits[0, -1]
-        total += float(torch.log_softmax(logits.float(), -1)[token])
-        step = torch.tensor([[token]], device=model.device)
-    return total
 
 
 def _tokens(model: "HeadModel", prompt: str, chat: bool) -> np.ndarray:

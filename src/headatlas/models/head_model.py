@@ -298,6 +298,21 @@ class HeadModel(Access):
             keep -= 1
         return new[: max(keep, 1)]
 
+    @torch.inference_mode()
+    def logprob_of(self, prompt: Int[np.ndarray, " length"], new: Int[np.ndarray, " new"]) -> float:
+        """Return the log-probability of `new` after `prompt`, nats, run token by token with a cache as `generate` runs
+        it, so that an edit is where it is there.
+        """
+        from transformers import DynamicCache
+
+        cache, total = DynamicCache(), 0.0
+        step = torch.from_numpy(np.asarray(prompt, dtype=np.int64))[None].to(self.device)
+        for token in new.tolist():
+            logits = self.model(input_ids=step, past_key_values=cache, use_cache=True).logits[0, -1]
+            total += float(torch.log_softmax(logits.float(), -1)[token])
+            step = torch.tensor([[token]], device=self.device)
+        return total
+
 
 def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
     configured = model.generation_config.eos_token_id

@@ -17,7 +17,6 @@ It knows neither the model nor figures.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -26,9 +25,7 @@ from jaxtyping import Float
 from headatlas.stats.nulls import adjusted, sign_flip_p
 from headatlas.stats.resampling import percentiles, resample_counts
 from headatlas.validation.choosing import Design
-
-if TYPE_CHECKING:
-    from headatlas.validation.experiment import Setting
+from headatlas.validation.setting import Setting
 
 BOOT = 1000
 WHATS = ("specific", "whole", "least", "random")
@@ -38,7 +35,7 @@ TESTED = ("specific", "whole")
 def summary(
     effects: Float[np.ndarray, "item condition outcome"],
     conditions: Sequence[tuple[str, int, int, int]],
-    given: "Setting",
+    given: Setting,
     design: Design,
     outcomes: Sequence[str],
 ) -> xr.Dataset:
@@ -152,7 +149,7 @@ def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], values: np.ndarra
 def _double(
     effects: Float[np.ndarray, "item condition outcome"],
     specific: np.ndarray,
-    given: "Setting",
+    given: Setting,
     design: Design,
     outcomes: Sequence[str],
 ) -> xr.Dataset:
