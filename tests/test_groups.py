@@ -58,6 +58,23 @@ def test_equals_one_hooked_pass_a_group(name):
     )
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_prompt_can_have_groups_of_its_own(name):
+    model = tiny(name, dtype=torch.float64)
+    prompts = random_prompts(3, answer=2)
+    replacement = torch.randn(3, 4, model.head_dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    removed = np.random.default_rng(0).random((3, 5, 3, 4)) < 0.2
+    removed[1, 2] = False
+    found = knocked_out(model, prompts, removed, replacement, metrics=("logprob",), max_tokens=20)[..., 0]
+    for i, prompt in enumerate(prompts):
+        plain = plainly(model, prompt, [], replacement)
+        groups = [list(zip(*np.nonzero(own), strict=True)) for own in removed[i]]
+        expected = [plain - plainly(model, prompt, group, replacement) for group in groups]
+        np.testing.assert_allclose(found[i], expected, atol=1e-6 if name == "gemma2" else 1e-9)
+    with pytest.raises(InputError, match=r"mask has shape \(2, 5, 3, 4\), expected \(1 or 3 prompts"):
+        knocked_out(model, prompts, removed[:2], replacement)
+
+
 def test_groups_of_one_are_the_sweep():
     model = tiny("llama", dtype=torch.float64)
     prompts = random_prompts(4)

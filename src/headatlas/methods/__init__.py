@@ -8,5 +8,6 @@ from headatlas.methods.attribution import IntegratedGradients as IntegratedGradi
 from headatlas.methods.dla import DirectLogit as DirectLogit
 from headatlas.methods.gates import GateGradient as GateGradient
 from headatlas.methods.gates import HeadGating as HeadGating
+from headatlas.methods.knockouts import Knockouts as Knockouts
 from headatlas.methods.linear_probe import LinearProbe as LinearProbe
 from headatlas.methods.probe import Probe as Probe

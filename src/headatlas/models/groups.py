@@ -7,13 +7,13 @@ model's attention can't be split into prompt and block, every prompt runs whole,
 It does not know how groups were chosen.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headatlas._memory import give_back
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 
 Group = Sequence[tuple[int, int]]
 """(layer, head) pairs."""
+Removed = Bool[np.ndarray, "prompt_or_1 group layer head"]
+"""Which heads are in which group; prompt is 1 where groups are the same for all."""
 
 
 @torch.inference_mode()
 def knocked_out(
     model: "HeadModel",
     prompts: Sequence[Prompt],
-    groups: Sequence[Group],
+    groups: Sequence[Group] | Removed,
     replacement: Float[Tensor, "layer head head_dim"],
     *,
     metrics: Sequence[str] = METRICS,
@@ -51,7 +53,8 @@ def knocked_out(
     prompts
         Steps of one main question, or any others; what they share runs once.
     groups
-        Which heads are replaced together; an empty group is the model as it is.
+        Which heads are replaced together; an empty group is the model as it is. As many groups of its own for every
+        prompt where a mask says so.
     replacement
         What every head's z is replaced by, if it is in a group.
     metrics
@@ -62,7 +65,7 @@ def knocked_out(
     Raises
     ------
     InputError
-        A head that the model does not have, or a replacement of another shape.
+        A head that the model does not have, or a replacement or mask of another shape.
     RunError
         Not enough memory for a single group.
     """
@@ -71,51 +74,69 @@ def knocked_out(
         raise InputError(
             f"The replacement has shape {tuple(replacement.shape)}, expected (layers, heads, head_dim) {shape}."
         )
-    for group in groups:
-        for layer, head in group:
-            if not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
-                raise InputError(
-                    f"L{layer}H{head} does not exist: {model.name} has {shape[0]} layers of {shape[1]} heads."
-                )
+    removed = groups if isinstance(groups, np.ndarray) else _mask(model, groups)
+    if removed.shape[2:] != shape[:2] or removed.shape[0] not in (1, len(prompts)):
+        raise InputError(
+            f"The groups' mask has shape {removed.shape}, expected (1 or {len(prompts)} prompts, groups, layers, heads) "
+            f"with the last two {shape[:2]}."
+        )
     falls = np.array([1.0 if objectives.get(metric).falls else -1.0 for metric in metrics])
     replacement = replacement.to(model.device)
     run = _whole if model.unsplit else _in_block
 
     def some(part: slice, most: int) -> np.ndarray:
-        return run(model, prompts[part], groups, replacement, metrics, most)
+        own = removed if len(removed) == 1 else removed[part]
+        return run(model, prompts[part], own, replacement, metrics, most)
 
     # (base - row) falls; a divergence is the row itself, of which the base is 0
     return np.concatenate(within_memory(some, prompts, max_tokens)) * falls
 
 
+def _mask(model: "HeadModel", groups: Sequence[Group]) -> Removed:
+    """Return the mask of groups that are lists."""
+    removed = np.zeros((1, len(groups), model.n_layers, model.n_heads), bool)
+    for g, group in enumerate(groups):
+        for layer, head in group:
+            if not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
+                raise InputError(
+                    f"L{layer}H{head} does not exist: {model.name} has {model.n_layers} layers of {model.n_heads} heads."
+                )
+            removed[0, g, layer, head] = True
+    return removed
+
+
 def _in_block(
     model: "HeadModel",
     prompts: Sequence[Prompt],
-    groups: Sequence[Group],
+    removed: Removed,
     replacement: Tensor,
     metrics: Sequence[str],
     max_tokens: int,
 ) -> Float[np.ndarray, "prompt group metric"]:
     """Return base minus row of every group, chunk by chunk."""
     block = Block(model, prompts)
+    owner = block.owner if len(removed) > 1 else torch.zeros_like(block.owner)
     # groups that join in like layers run together, so that few rows go through layers that don't change them
-    order = sorted(range(len(groups)), key=lambda g: min((layer for layer, _ in groups[g]), default=model.n_layers))
-    effect = np.zeros((len(prompts), len(groups), len(metrics)))
+    touched = removed.any((0, 3))
+    first = np.where(touched.any(1), touched.argmax(1), model.n_layers)
+    order = np.argsort(first, kind="stable")
+    order = order[first[order] < model.n_layers]
+    effect = np.zeros((len(prompts), removed.shape[1], len(metrics)))
     base = None
     most = max(1, max_tokens // len(block))
     for start in range(0, len(order), most):
-        chunk = [g for g in order[start : start + most] if len(groups[g])]
-        edited = _by_layer([groups[g] for g in chunk])
+        chunk = order[start : start + most]
+        own = torch.from_numpy(removed[:, chunk]).to(model.device)
+        layers = np.flatnonzero(touched[chunk].any(0)).tolist()
         hidden = block.run_with(
-            {layer: _flat(model, _replacing(where, replacement[layer])) for layer, where in edited.items()},
-            joining=Counter(min(layer for layer, _ in groups[g]) for g in chunk),
+            {layer: _flat(model, _replacing(own[:, :, layer], owner, replacement[layer])) for layer in layers},
+            joining=Counter(first[chunk].tolist()),
         )
         give_back()
         if base is None:
             base = block.base(hidden[:1])
         found = block.read(hidden, base=base, objectives=metrics)
-        for row, g in enumerate(chunk, start=1):
-            effect[:, g] = found[0] - found[row]
+        effect[:, chunk] = (found[:1] - found[1:]).transpose(1, 0, 2)
     return effect
 
 
@@ -124,25 +145,21 @@ def _flat(model: "HeadModel", function: Callable[[Tensor], Tensor]) -> Callable[
     return lambda x: function(model.split_heads(x)).flatten(-2)
 
 
-def _by_layer(groups: Sequence[Group]) -> dict[int, tuple[list[int], list[int]]]:
-    """Return layer -> the rows, from 1 on, and heads that groups edit there."""
-    edited: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for row, group in enumerate(groups, start=1):
-        for layer, head in group:
-            edited[layer][0].append(row)
-            edited[layer][1].append(head)
-    return dict(edited)
-
-
 def _replacing(
-    where: tuple[list[int], list[int]], replacement: Float[Tensor, "all_heads head_dim"], start: int = 0
+    removed: Bool[Tensor, "prompt_or_1 row head"],
+    owner: Int[Tensor, " token"],
+    replacement: Float[Tensor, "head head_dim"],
+    start: int = 0,
 ) -> Callable[[Tensor], Tensor]:
-    """Return what replaces z (row, position, head, head_dim) of some rows' heads, from position `start` on."""
-    rows, heads = (torch.tensor(part, device=replacement.device) for part in where)
+    """Return what replaces z (row, position, head, head_dim) of some heads of the rows after the first, as many as are
+    there, from position `start` on; `owner` says of which prompt each of these positions is.
+    """
 
     def replace(old: Tensor) -> Tensor:
         new = old.clone()
-        new[rows, start:, heads] = replacement[heads][:, None].to(new.dtype)
+        rows = new[1:, start:]
+        where = removed[:, : len(rows)].transpose(0, 1)[:, owner]
+        torch.where(where[..., None], replacement.to(new.dtype), rows, out=rows)
         return new
 
     return replace
@@ -151,24 +168,28 @@ def _replacing(
 def _whole(
     model: "HeadModel",
     prompts: Sequence[Prompt],
-    groups: Sequence[Group],
+    removed: Removed,
     replacement: Tensor,
     metrics: Sequence[str],
     max_tokens: int,
 ) -> Float[np.ndarray, "prompt group metric"]:
     """Do as `_in_block` with every prompt run whole."""
-    effect = np.zeros((len(prompts), len(groups), len(metrics)))
+    groups = removed.shape[1]
+    effect = np.zeros((len(prompts), groups, len(metrics)))
     for i, prompt in enumerate(prompts):
         block = Block(model, [prompt], positions="all")
+        own = removed[i if len(removed) > 1 else 0]
         most = max(1, max_tokens // len(block))
         base = block.base(plain_run(model, prompt, 1))
-        for first in range(0, len(groups), most):
-            chunk = groups[first : first + most]
+        start = prompt.answer_start - 1
+        owner = torch.zeros(len(block) - start, dtype=torch.long, device=model.device)
+        for first in range(0, groups, most):
+            part = torch.from_numpy(own[None, first : first + most]).to(model.device)
             edits = {
-                layer: _replacing(where, replacement[layer], prompt.answer_start - 1)
-                for layer, where in _by_layer(chunk).items()
+                layer: _replacing(part[:, :, layer], owner, replacement[layer], start)
+                for layer in part.any((0, 1, 3)).nonzero()[:, 0].tolist()
             }
             with model.edit(edits):
-                found = block.read(plain_run(model, prompt, 1 + len(chunk)), base=base, objectives=metrics)
-            effect[i, first : first + len(chunk)] = (found[:1] - found[1:])[:, 0]
+                found = block.read(plain_run(model, prompt, 1 + part.shape[1]), base=base, objectives=metrics)
+            effect[i, first : first + most] = (found[:1] - found[1:])[:, 0]
     return effect
