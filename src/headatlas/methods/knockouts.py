@@ -59,8 +59,8 @@ class Knockouts(ByMetric, ModelMethod):
         Of all heads, removed together.
     groups
         Groups an item; 0: half as many as there are heads, which costs what single ablation costs.
-    zero
-        Replace z by nothing, not by its mean over all items, every function weighing the same.
+    by
+        "mean": z is replaced by its mean over all items, every function weighing the same. "zero": by nothing.
     max_tokens
         Tokens run at once: bounds memory, changes no number.
     metric
@@ -73,21 +73,23 @@ class Knockouts(ByMetric, ModelMethod):
 
     share: float = 0.1
     groups: int = 0
-    zero: bool = False
+    by: str = "mean"
     max_tokens: int = MAX_TOKENS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.share < 1:
             raise InputError(f"A share of {self.share} removes no or all heads. Give one between 0 and 1, e.g. 0.1.")
+        if self.by not in ("mean", "zero"):
+            raise InputError(f"Unknown replacement '{self.by}'. Give mean or zero.")
         if self.groups < 0 or self.groups == 1 or self.max_tokens < 1:
             raise InputError("Knockouts need two groups or more (0: by the model's size), and max_tokens of 1 or more.")
 
     @property
     def about_values(self) -> Mapping[str, str]:
         """What stability is."""
-        return {"stability": "share of random halves of the tasks (main questions) in which the head is among the first "
-                f"of a sparse model of what groups cost; {STABLE} and more: stable"}  # fmt: skip
+        said = "share of random halves of the tasks (main questions) in which the head is among the first of a sparse model"
+        return {"stability": f"{said} of what groups cost; {STABLE} and more: stable"}
 
     def n_groups(self, model: "HeadModel") -> int:
         """Return how many groups an item has."""
@@ -100,10 +102,8 @@ class Knockouts(ByMetric, ModelMethod):
         shape = (model.n_layers, model.n_heads)
         of = balanced_mean(activations)
         removed = np.stack([self._design(p.id, seed, self.n_groups(model), shape) for p in prompts])
-        lost = knocked_out(
-            model, prompts, removed, torch.from_numpy(np.zeros_like(of) if self.zero else of), metrics=[self.read],
-            max_tokens=self.max_tokens,
-        )[..., 0]  # fmt: skip
+        by = torch.from_numpy(np.zeros_like(of) if self.by == "zero" else of)
+        lost = knocked_out(model, prompts, removed, by, metrics=[self.read], max_tokens=self.max_tokens)[..., 0]
         members = removed.reshape(*removed.shape[:2], -1).astype(np.float64)
         inside = members.sum(1)
         with_it = np.einsum("pg,pgh->ph", lost, members)
@@ -149,7 +149,10 @@ class Knockouts(ByMetric, ModelMethod):
         found["importance"] = found["importance"].astype(np.float32)
         spread = np.stack([stable[f] for f in activations.function]).reshape(rows.shape[:3])
         found["stability"] = (("sample", "layer", "head"), spread.astype(np.float32))
-        told = {"replaced_by": "zero" if self.zero else f"mean pooled z of {len(plain)} items", "groups": groups}
+        told = {
+            "replaced_by": "zero" if self.by == "zero" else f"mean pooled z of {len(plain)} items",
+            "groups": groups,
+        }
         return found.assign_attrs(metric=self.read, **told)
 
 
@@ -182,7 +185,11 @@ class Moments:
         with warnings.catch_warnings():  # few rows and many heads: the path ends early, which is all that is needed
             warnings.simplefilter("ignore", ConvergenceWarning)
             alphas, active, coefficients = lars_path_gram(
-                self.xy, self.gram, n_samples=self.rows, method="lasso", max_iter=min(STEPS, len(self.xy))
+                self.xy / self.rows,
+                self.gram / self.rows,
+                n_samples=1,
+                method="lasso",
+                max_iter=min(STEPS, len(self.xy)),
             )
         return alphas, [int(i) for i in active], coefficients
 
@@ -208,14 +215,14 @@ def _sharpened(
     better = plain.copy()
     for name in np.unique(task):
         own = np.flatnonzero(task == name)
-        own = own[np.argsort([prompts[i].id for i in own], kind="stable")]
+        own = own[np.argsort([prompts[i].id for i in own.tolist()], kind="stable")]
         if len(own) < 3:
             continue
-        moments = [Moments.of(design(i), plain[i]) for i in own]
+        moments = [Moments.of(design(i), plain[i]) for i in own.tolist()]
         for fold in range(min(FOLDS, len(own))):
             left = [k for k in range(len(own)) if k % FOLDS != fold]
             coefficients = _fitted([moments[k] for k in left])
-            for i in own[fold::FOLDS]:
+            for i in own[fold::FOLDS].tolist():
                 members = design(i)
                 told = members.T @ (members @ coefficients) / (members**2).sum(0)
                 better[i] = plain[i] - told + coefficients
@@ -252,7 +259,7 @@ def _stability(
         own = activations.function == f
         parts = []
         for name in np.unique(unit[own]):
-            items = np.flatnonzero(own & (unit == name))
+            items = np.flatnonzero(own & (unit == name)).tolist()
             parts.append(_sum([Moments.of(design(i), plain[i]) for i in items]) * (1 / len(items)))
         draw = np.random.default_rng([seed, zlib.crc32(f.encode())])
         counts = np.zeros(plain.shape[1])

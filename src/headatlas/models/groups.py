@@ -77,8 +77,8 @@ def knocked_out(
     removed = groups if isinstance(groups, np.ndarray) else _mask(model, groups)
     if removed.shape[2:] != shape[:2] or removed.shape[0] not in (1, len(prompts)):
         raise InputError(
-            f"The groups' mask has shape {removed.shape}, expected (1 or {len(prompts)} prompts, groups, layers, heads) "
-            f"with the last two {shape[:2]}."
+            f"The groups' mask has shape {removed.shape}, expected (1 or {len(prompts)} prompts, groups, layers, "
+            f"heads) with the last two {shape[:2]}."
         )
     falls = np.array([1.0 if objectives.get(metric).falls else -1.0 for metric in metrics])
     replacement = replacement.to(model.device)
@@ -98,9 +98,8 @@ def _mask(model: "HeadModel", groups: Sequence[Group]) -> Removed:
     for g, group in enumerate(groups):
         for layer, head in group:
             if not (0 <= layer < model.n_layers and 0 <= head < model.n_heads):
-                raise InputError(
-                    f"L{layer}H{head} does not exist: {model.name} has {model.n_layers} layers of {model.n_heads} heads."
-                )
+                shape = f"{model.n_layers} layers of {model.n_heads} heads"
+                raise InputError(f"L{layer}H{head} does not exist: {model.name} has {shape}.")
             removed[0, g, layer, head] = True
     return removed
 
