@@ -1,7 +1,11 @@
 """A map put to the test: on planted models whose truth is known, by simulation where there is none, and as typed."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import headatlas as ha
@@ -11,6 +15,7 @@ from headatlas.errors import AtlasError, InputError
 from headatlas.figures import figures
 from headatlas.models.groups import knocked_out
 from headatlas.validation import Design, load_validation, markdown, save_validation, validate
+from headatlas.validation.answered import asked_items
 from headatlas.validation.choosing import chosen, folds_of, maps_of, matched
 from headatlas.validation.setting import Setting, setting
 from headatlas.validation.summary import summary
@@ -288,3 +293,73 @@ def test_the_command_from_an_atlas_to_its_files_and_what_it_refuses(tmp_path, ca
     save_atlas(tree, tmp_path / "generated.nc")
     assert main(["validate", str(tmp_path / "generated.nc"), *command[2:]]) == 2
     assert "Only maps of reference answers" in capsys.readouterr().err
+
+
+# -- what it answers itself ------------------------------------------------------------------------------------
+
+
+def test_generated_answers_are_those_of_the_model_with_the_heads_removed_by_hand(planted, monkeypatch):
+    """Exact match as it is, without its own and without the other function's heads, one stock forward pass each."""
+    monkeypatch.setattr("headatlas.validation.answered.MORE", 0)  # these models end no answer: it is one token long
+    p, _ = planted["two"]
+    eight = Design(ks=(1, 8), draws=12)
+    atlas = ha.measure(p.model, p.questions, methods="ablation(metric=logit_diff)", shots=0)
+    found = validate(p.model, atlas, p.questions, design=eight)
+    given = setting(p.model, atlas, p.questions)
+    fold = folds_of(given.function, given.unit, folds=2, seed=0)
+    z = p.model.capture(given.prompts).z
+    asked = asked_items(given.unit, eight.answers)
+    right = {"as it is": np.full(len(asked), np.nan), 0: np.full(len(asked), np.nan), 1: np.full(len(asked), np.nan)}
+    for at, i in enumerate(asked.tolist()):
+        train = fold != fold[i]
+        maps = maps_of(given.effects[train], given.function[train], given.unit[train], given.functions)
+        mean = np.mean([z[train & (given.function == f)].mean(0) for f in given.functions], axis=0)
+        prompt = given.prompts[i]
+        for case in right:
+            sets = chosen(maps, np.ones(maps.shape[1:]), eight, fold=0)
+            heads = () if case == "as it is" else sets["specific", case, 8, 0]
+
+            def replace(z, heads, layer, mean=mean):
+                new = z.clone()
+                for at, head in heads:
+                    if at == layer:
+                        new[:, -1, head] = torch.from_numpy(mean[layer, head]).to(new.dtype)
+                return new
+
+            edits = {layer: partial(replace, heads=heads, layer=layer) for layer in range(p.model.n_layers)}
+            with p.model.edit(edits), torch.inference_mode():
+                logits = p.model.model(input_ids=torch.from_numpy(prompt.prefix)[None]).logits[0, -1]
+            right[case][at] = float(logits.argmax()) == prompt.answer_tokens[0]
+    of_function = given.function[asked]
+    score = found.sel(score="exact")
+    for name in given.functions:
+        own = of_function == name
+        assert score["answer_as_is"].sel(measured=name).item() == pytest.approx(right["as it is"][own].mean())
+        for f, other in enumerate(given.functions):
+            drop = (right["as it is"] - right[f])[own].mean()
+            assert score["answer_drop"].sel(function=other, measured=name).item() == pytest.approx(drop)
+    assert (score["answer_as_is"] > 0.9).all() and (score["answer_own_drop"].sel(what="whole") > 0.2).all()
+    text = markdown(found)
+    assert "## What it answers" in text and "Exact match:" in text and "The number:" not in text
+
+
+def test_where_no_answers_are_asked_for_none_are_given(planted):
+    p, _ = planted["two"]
+    atlas = ha.measure(p.model, p.questions, methods="ablation(metric=logit_diff)", shots=0)
+    found = validate(p.model, atlas, p.questions, design=replace(SMALL, answers=0))
+    assert "answer_as_is" not in found and "What it answers" not in markdown(found)
+
+
+def test_a_judge_is_asked_of_every_distinct_answer(planted):
+    p, _ = planted["two"]
+    atlas = ha.measure(p.model, p.questions, methods="ablation(metric=logit_diff)", shots=0)
+    asked = []
+
+    def judge(question, reference, answer):
+        asked.append((question, answer))
+        return float(answer == reference)
+
+    found = validate(p.model, atlas, p.questions, design=replace(SMALL, answers=1), judge=judge)
+    exact, judged = (found["answer_as_is"].sel(score=name).values for name in ("exact", "judged"))
+    np.testing.assert_array_equal(exact, judged)
+    assert len(asked) == len(set(asked)) and "Judged right:" in markdown(found)

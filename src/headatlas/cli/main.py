@@ -8,6 +8,7 @@ import gc
 import inspect
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -23,6 +24,7 @@ from headatlas.cli.terminal import (
     Dtype,
     Items,
     Json,
+    KeyEnv,
     Limit,
     Model,
     ModelOption,
@@ -166,6 +168,11 @@ def validate(
     method: Annotated[
         str | None, typer.Option(help="Of the atlas, by which heads are chosen; default the first.")
     ] = None,
+    answers: Annotated[int, typer.Option(help="Items of every task that the model answers itself; 0: none.")] = 2,
+    judge: Annotated[
+        str | None, typer.Option(help="MODEL@URL: a model at an OpenAI-compatible endpoint that judges these answers.")
+    ] = None,
+    key_env: KeyEnv = None,
     dtype: Dtype = "auto",
     device: Device = None,
     revision: Revision = None,
@@ -177,6 +184,8 @@ def validate(
     force: Annotated[bool, typer.Option("--force", help="Also on a model of other weights.")] = False,
 ) -> None:
     """Put an atlas to the test: remove heads chosen on some tasks, and see what the others lose."""
+    from headatlas.answers import Judge
+    from headatlas.answers.judging import judge_at
     from headatlas.atlas import load_atlas, provenance
     from headatlas.questions.loading import read_questions
     from headatlas.validation import Design, markdown, save_validation
@@ -186,7 +195,8 @@ def validate(
         ks = tuple(int(n) for n in k.split(","))
     except ValueError:
         raise InputError(f"--k '{k}' are no numbers. Give them with commas, e.g. --k 3,10,30.") from None
-    design = Design(ks, draws, folds, seed)
+    design = Design(ks, draws, folds, seed, answers)
+    judging = None if judge is None else judge_at(judge)
     path = _atlas_path(atlas)
     made = load_atlas(path)
     named = questions or str(provenance(made, "questions", {}).get("name"))
@@ -195,10 +205,14 @@ def validate(
                       trust_remote_code)  # fmt: skip
     say_slower(head_model)
     folder = out or path.parent
-    with progress() as report:
+    with ExitStack() as stack:
+        report = stack.enter_context(progress())
+        verdict = judging and stack.enter_context(
+            Judge(*judging, folder / "judge.journal", key_env=key_env, say=lambda message: say(printable(message)))
+        )
         found = validated(
-            head_model, made, loaded, design=design, method=method, force=force, store=folder / "validation",
-            report=report,
+            head_model, made, loaded, design=design, method=method, force=force, judge=verdict,
+            store=folder / "validation", report=report,
         )  # fmt: skip
     for written in save_validation(found, folder):
         print(written)

@@ -10,6 +10,7 @@ from headatlas.cli.terminal import (
     DEFAULT_MODEL,
     Column,
     Json,
+    KeyEnv,
     Limit,
     Revision,
     Seed,
@@ -211,9 +212,7 @@ def build_questions(
     timeout: Annotated[float, typer.Option(help="Seconds of silence after which a request is lost.")] = 120.0,
     attempts: Annotated[int, typer.Option(help="How often a request is sent before it is given up.")] = 6,
     repairs: Annotated[int, typer.Option(help="How often a model that breaks the schema is asked again.")] = 2,
-    key_env: Annotated[
-        str | None, typer.Option(help="Environment variable with the key; default OPENAI_API_KEY, if it is set.")
-    ] = None,
+    key_env: KeyEnv = None,
     json_: Json = False,
 ) -> None:
     """Take questions apart into steps with a model; the same command continues after any stop."""

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from headatlas.questions.schema import QuestionSet
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+KeyEnv = Annotated[
+    str | None, typer.Option(help="Environment variable with the endpoint's key; default OPENAI_API_KEY, if it is set.")
+]
 DEFAULT_MODEL = "smollm2-135m"
 _MODEL = "Built-in name, folder, .gguf file or Hub id."
 Model = Annotated[str | None, typer.Argument(help=_MODEL, show_default=DEFAULT_MODEL)]

@@ -88,8 +88,8 @@ class Knockouts(ByMetric, ModelMethod):
     @property
     def about_values(self) -> Mapping[str, str]:
         """What stability is."""
-        said = "share of random halves of the tasks (main questions) in which the head is among the first of a sparse model"
-        return {"stability": f"{said} of what groups cost; {STABLE} and more: stable"}
+        said = "share of random halves of the tasks (main questions) in which the head is among the first of a sparse"
+        return {"stability": f"{said} model of what groups cost; {STABLE} and more: stable"}
 
     def n_groups(self, model: "HeadModel") -> int:
         """Return how many groups an item has."""

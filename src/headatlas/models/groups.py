@@ -116,7 +116,7 @@ def _in_block(
     block = Block(model, prompts)
     owner = block.owner if len(removed) > 1 else torch.zeros_like(block.owner)
     # groups that join in like layers run together, so that few rows go through layers that don't change them
-    touched = removed.any((0, 3))
+    touched = np.any(removed, axis=(0, 3))
     first = np.where(touched.any(1), touched.argmax(1), model.n_layers)
     order = np.argsort(first, kind="stable")
     order = order[first[order] < model.n_layers]

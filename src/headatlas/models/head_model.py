@@ -25,6 +25,7 @@ from headatlas._html import panel
 from headatlas.errors import InputError, ModelError, RunError
 from headatlas.models.access import Access, Z
 from headatlas.models.captured import Captured, score, texts_of
+from headatlas.models.generating import continued
 from headatlas.models.hooks import uncompiled
 from headatlas.models.memory import within_memory
 from headatlas.models.proofs import prove
@@ -281,22 +282,10 @@ class HeadModel(Access):
         so that there is always a position that predicted the answer.
         """
         tokens = torch.from_numpy(np.asarray(prompt, dtype=np.int64))[None].to(self.device)
-        out = self.model.generate(
-            tokens,
-            attention_mask=torch.ones_like(tokens),
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id or 0,
-            tokenizer=self.tokenizer,
-            stop_strings=[stop],
-        )
-        new = out[0, tokens.shape[1] :].cpu().numpy()
-        ends = _end_tokens(self.model, self.tokenizer)
-        keep = len(new)
-        if keep and (int(new[-1]) in ends or stop in self.tokenizer.decode(new[-1:])):
-            keep -= 1
-        return new[: max(keep, 1)]
+        (new,) = continued(self, tokens, torch.ones_like(tokens), max_new_tokens=max_new_tokens, stop=stop)
+        if len(new):
+            return new
+        return self.model(input_ids=tokens, use_cache=False, logits_to_keep=1).logits[0, -1:].argmax(-1).cpu().numpy()
 
     @torch.inference_mode()
     def logprob_of(self, prompt: Int[np.ndarray, " length"], new: Int[np.ndarray, " new"]) -> float:
@@ -312,9 +301,3 @@ class HeadModel(Access):
             total += float(torch.log_softmax(logits.float(), -1)[token])
             step = torch.tensor([[token]], device=self.device)
         return total
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    configured = model.generation_config.eos_token_id
-    ends = {configured} if isinstance(configured, int) else set(configured or ())
-    return ends | ({tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set())

@@ -39,16 +39,21 @@ class Design:
         How many parts the units are dealt into.
     seed
         The one seed.
+    answers
+        Items of every unit that the model answers itself, with and without the heads; 0: none.
     """
 
     ks: tuple[int, ...] = (3, 10, 30)
     draws: int = 20
     folds: int = 2
     seed: int = 0
+    answers: int = 2
 
     def __post_init__(self) -> None:
         if not self.ks or list(self.ks) != sorted(set(self.ks)) or self.ks[0] < 1:
             raise InputError(f"Numbers of heads must rise from 1 or more, got {self.ks}. Give e.g. --k 3,10,30.")
+        if self.answers < 0:
+            raise InputError(f"{self.answers} answers can't be asked for. Give --answers 0 or more.")
         if self.draws < 2 or self.folds < 2:
             raise InputError(f"{self.draws} draws in {self.folds} folds test nothing. Give two or more of both.")
 

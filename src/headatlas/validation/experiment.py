@@ -5,7 +5,8 @@
 3. Every item is answered once for each group of heads of the fold that holds it: their z replaced by its mean over the
    *training* items, where the answer is predicted (`models.groups`). Rows stream into a store, so that a killed
    run continues.
-4. `summary` turns rows into numbers.
+4. Some items are answered by the model itself, with and without the heads (`answered`).
+5. `summary` turns rows into numbers.
 
 It does not know how anything is drawn or said.
 """
@@ -28,9 +29,10 @@ from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Prompt
 from headatlas.questions.schema import QuestionSet
 from headatlas.run.jobs import capture
+from headatlas.validation.answered import Verdict, answered
 from headatlas.validation.choosing import Design, chosen, folds_of, maps_of
 from headatlas.validation.setting import setting
-from headatlas.validation.summary import summary
+from headatlas.validation.summary import answer_summary, summary
 from headatlas.work.job import Report, Rows, Run, Work, rows_of
 
 VERSION = 1
@@ -48,6 +50,7 @@ def validate(
     design: Design | None = None,
     method: str | None = None,
     force: bool = False,
+    judge: Verdict | None = None,
     store: str | Path | None = None,
     report: Report | None = None,
 ) -> xr.Dataset:
@@ -67,6 +70,8 @@ def validate(
         Of the atlas, by which heads are chosen; default the first.
     force
         Also where the model's weights are others.
+    judge
+        Says whether a generated answer is right (`answers.Judge`); None asks nobody.
     store
         Folder for the rows, so that a killed run continues; None keeps them in a temporary folder.
     report
@@ -116,9 +121,14 @@ def validate(
     parts = ((pack, partial(make, pack)) for pack in _packs(given.prompts, fold))
     arrays = {"effects": {"condition": len(conditions), "outcome": len(outcomes)}}
     work = Work(len(given.prompts), arrays, parts, lambda rows: xr.Dataset())
-    chooses = {"design": asdict(design), "method": method or methods_of(atlas)[0], "effects": _digest(given.effects)}
+    chosen_by = {name: value for name, value in asdict(design).items() if name != "answers"}
+    chooses = {"design": chosen_by, "method": method or methods_of(atlas)[0], "effects": _digest(given.effects)}
     rows = rows_of("validation", work, run, stage="removing heads", key=chooses)
     found = summary(rows["effects"], conditions, given, design, outcomes)
+    if design.answers:
+        reference = [mean.numpy() for mean in means]
+        items, said, names = answered(model, given, fold, sets, reference, design, run, judge=judge, key=chooses)
+        found = found.merge(answer_summary(said, items, given, design, names))
     found.attrs |= {
         "model": model.name,
         "weights": model.digest,

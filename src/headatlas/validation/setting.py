@@ -9,7 +9,7 @@ from jaxtyping import Float
 from headatlas.atlas import methods_of, provenance, samples_of
 from headatlas.errors import InputError
 from headatlas.models.head_model import HeadModel
-from headatlas.prompts import Prompt, build_prompts
+from headatlas.prompts import Prompt, build_prompts, templates
 from headatlas.questions.functions import order_functions
 from headatlas.questions.schema import QuestionSet
 
@@ -30,6 +30,8 @@ class Setting:
         In the figure's order.
     effects
         The single-head effects of the method that chooses, (item, layer, head).
+    stop
+        What ends a generated answer.
     """
 
     prompts: list[Prompt]
@@ -38,6 +40,7 @@ class Setting:
     by_task: bool
     functions: tuple[str, ...]
     effects: Float[np.ndarray, "item layer head"]
+    stop: str = "\n"
 
 
 def setting(
@@ -89,6 +92,7 @@ def setting(
         by_task,
         order_functions(function),
         samples["importance"].transpose("sample", "layer", "head").values,
+        templates.get(template["template"]).stop,
     )
 
 

@@ -16,6 +16,7 @@
 It knows neither the model nor figures.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,6 +108,48 @@ def summary(
     return result.assign_attrs(heads=given.effects[0].size, k_of_matrix=middle(design))
 
 
+def answer_summary(
+    scored: Float[np.ndarray, "asked case score"],
+    items: np.ndarray,
+    given: Setting,
+    design: Design,
+    scores: Sequence[str],
+) -> xr.Dataset:
+    """Return how good the model's own answers are, and by how much they get worse without heads.
+
+    ``answer_as_is`` (score, measured); ``answer_drop`` (score, function, measured), without a function's most specific
+    heads; ``answer_own_drop`` (score, what, measured), without those of the function whose items are asked; and
+    ``answer_excess`` (score, tested, measured), that beyond matched random heads. NaN where a score does not apply.
+    """
+    scored = scored.astype(np.float64)
+    n, functions = len(given.functions), given.functions
+    draw = np.random.default_rng([design.seed, 3])
+    found = np.full((1 + BOOT, len(scores), n, scored.shape[1]), np.nan)
+    units = np.ones(n, int)
+    for f, name in enumerate(functions):
+        own = given.function[items] == name
+        for s in range(len(scores)):
+            applies = own & np.isfinite(scored[:, :, s]).all(1)
+            if applies.any():
+                weights, units[f] = _weights(given.unit[items][applies], draw)
+                found[:, s, f] = weights @ scored[applies, :, s]
+    drop = found[..., :1] - found[..., 1:]
+    specific = drop[..., :n]  # (row, score, measured, function)
+    own = np.stack([specific[:, :, f, f] for f in range(n)], axis=2)
+    whole, least, random = drop[..., n], drop[..., n + 1], drop[..., n + 2 :].mean(-1)
+    result = xr.Dataset(
+        coords={"score": list(scores), "measured": list(functions), "function": list(functions), "what": list(WHATS),
+                "tested": list(TESTED)}
+    )  # fmt: skip
+    _put(result, "answer_as_is", ("score", "measured"), found[..., 0], units)
+    _put(result, "answer_drop", ("score", "function", "measured"), specific.transpose(0, 1, 3, 2), units)
+    _put(result, "answer_own_drop", ("score", "what", "measured"), np.stack([own, whole, least, random], 2), units)
+    excess = np.stack([own - random, whole - random], axis=2)
+    _put(result, "answer_excess", ("score", "tested", "measured"), excess, units)
+    result["answer_items"] = ("measured", [int((given.function[items] == f).sum()) for f in functions])
+    return result
+
+
 def middle(design: Design) -> int:
     """Return the k that the dissociation matrix is of: the middle one."""
     return design.ks[len(design.ks) // 2]
@@ -139,7 +182,9 @@ def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], values: np.ndarra
     ends = np.empty((2, *moved.shape[1:]))
     for f, own in enumerate(units.tolist()):
         estimate, drawn = moved[0, f], moved[1:, f].reshape(len(moved) - 1, -1)
-        low, high = percentiles(estimate.reshape(-1), drawn, own)
+        with warnings.catch_warnings():  # a score that does not apply has no interval: NaN is the answer
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = percentiles(estimate.reshape(-1), drawn, own)
         ends[:, f] = np.array([low, high]).reshape(2, *estimate.shape)
     result[name] = (dims, values[0])
     for suffix, end in zip(("_low", "_high"), ends, strict=True):

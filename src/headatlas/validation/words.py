@@ -45,9 +45,51 @@ def markdown(validation: xr.Dataset) -> str:
         lines.append(f"| {function_title(f)} | {' | '.join(cells)} |")
     random = [f"{float(part['effect'].sel(what='random', function=g, measured=g)):.2f}" for g in functions]
     lines.append(f"| random, matched with the column's | {' | '.join(random)} |")
+    lines += _answers(validation, functions, k)
     lines += ["", "## Function by function", ""]
     lines += [_function(validation, outcome, f, k) for f in functions]
     return "\n".join(lines) + "\n"
+
+
+SCORES = {"exact": "exact match", "number": "the number", "f1": "token F1", "judged": "judged right"}
+
+
+def _answers(validation: xr.Dataset, functions: list[str], k: int) -> list[str]:
+    """Return the part on generated answers, if any were."""
+    if "answer_as_is" not in validation:
+        return []
+    lines = [
+        "",
+        "## What it answers",
+        "",
+        f"The model's own, greedy answers to some held-out items, {k} heads removed; share of items.",
+    ]
+    for score in validation["score"].values.tolist():
+        part = validation.sel(score=score)
+        if np.isnan(part["answer_as_is"].values).all():
+            continue
+        lines += [
+            "",
+            f"{SCORES.get(score, score).capitalize()}:",
+            "",
+            "| function | items | as it is | without its specific heads | its most important | random | least | "
+            "specific beyond random |",
+            "|---|--:|--:|--:|--:|--:|--:|--:|",
+        ]
+        for f in functions:
+            own = part.sel(measured=f)
+            base = float(own["answer_as_is"])
+            if np.isnan(base):
+                continue
+            left = {str(w): base - float(own["answer_own_drop"].sel(what=w)) for w in own["what"].values}
+            beyond = own.sel(tested="specific")
+            low, high = (float(beyond[f"answer_excess_{end}"]) for end in ("low", "high"))
+            lines.append(
+                f"| {function_title(f)} | {int(own['answer_items'])} | {base:.2f} | {left['specific']:.2f} | "
+                f"{left['whole']:.2f} | {left['random']:.2f} | {left['least']:.2f} | "
+                f"{float(beyond['answer_excess']):.2f} ({low:.2f} to {high:.2f}) |"
+            )
+    return lines
 
 
 def _verdict(validation: xr.Dataset, part: xr.Dataset, functions: list[str], k: int) -> list[str]:
