@@ -1,6 +1,6 @@
 """Group knockouts against single ablation: what each costs, and whose top heads hurt held-out tasks more.
 
-python benchmarks/knockouts.py ATLAS_OF_ABLATION ATLAS_OF_KNOCKOUTS [K]
+python benchmarks/knockouts.py ATLAS_OF_ABLATION ATLAS_OF_KNOCKOUTS [K [GROUPS]]
 
 Both atlases of the default model and the built-in set. Heads are chosen on half of the tasks by each, removed together
 on the other half (`headatlas.validation`'s folds), and read as the drop in logit difference; paired by task.
@@ -36,14 +36,15 @@ def main() -> None:
     assert [p.id for p in given[0].prompts] == [p.id for p in given[1].prompts]
     one = given[0]
     its = capture(model, one.prompts, Run({"answers": "reference"})).activations
-    groups = int(atlases[1][names[1]].attrs.get("groups", 0))
+    given_groups = [0, *map(int, sys.argv[4:5])]
 
-    for label, method in (("", Knockouts()), ("_as_given", Knockouts(groups=groups))):
+    for groups in given_groups:
+        method, label = Knockouts(groups=groups), f"_{groups}" if groups else ""
         ratios = []
-        for pack in typical_packs(one.prompts):
+        for some in typical_packs(one.prompts):
             for each in (Ablation(metric="logit_diff"), method, Ablation(metric="logit_diff"), method):
                 start = time.perf_counter()
-                each.resolved(one.prompts).rows(model, pack, its, seed=0)
+                each.resolved(one.prompts).rows(model, some, its, seed=0)
                 ratios.append(time.perf_counter() - start)
         times = np.array(ratios).reshape(-1, 2, 2)[:, 1]  # the second time of each: kernels are made
         line(f"knockouts{label}_over_ablation_time", float(times[:, 1].sum() / times[:, 0].sum()))
@@ -55,8 +56,8 @@ def main() -> None:
     for part in (0, 1):
         train = fold != part
         mean = np.mean([its.z[train & (one.function == f)].mean(0) for f in one.functions], axis=0)
-        sets = [chosen(maps_of(g.effects[train], g.function[train], g.unit[train], g.functions), written, design, fold=0)
-                for g in given]  # fmt: skip
+        maps = [maps_of(g.effects[train], g.function[train], g.unit[train], g.functions) for g in given]
+        sets = [chosen(m, written, design, fold=0) for m in maps]
         for pack in packs_of(one.prompts):
             own = [i for i in pack if fold[i] == part]
             if not own:

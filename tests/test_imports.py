@@ -18,7 +18,7 @@ ROOT = Path(headatlas.__file__).parent
 ORDER = (
     "_lazy", "errors", "_registry", "_files", "_html", "_memory", "work", "stats", "controls", "questions", "building",
     "prompts", "models", "methods", "atlas", "interventions", "answers", "roles", "findings", "figures", "run",
-    "validation", "cli",
+    "validation", "experiments", "cli",
 )  # fmt: skip
 
 
@@ -87,9 +87,10 @@ def test_there_are_no_cycles():
         ("rich", {"cli"}),
         ("zarr", {"work"}),
         ("filelock", {"work"}),
-        ("pandas", {"atlas", "questions"}),
+        ("pandas", {"atlas", "questions", "experiments"}),
+        ("lm_eval", {"experiments"}),
         ("transformers", {"models"}),
-        ("torch", {"models", "methods", "interventions", "answers", "validation"}),
+        ("torch", {"models", "methods", "interventions", "answers", "validation", "experiments"}),
         ("pydantic", {"questions", "building"}),
         ("openai", {"building"}),
         ("tenacity", {"building"}),

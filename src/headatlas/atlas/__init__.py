@@ -5,6 +5,7 @@ from headatlas.atlas.files import save_atlas as save_atlas
 from headatlas.atlas.tree import absent_functions as absent_functions
 from headatlas.atlas.tree import as_atlas as as_atlas
 from headatlas.atlas.tree import check_atlas as check_atlas
+from headatlas.atlas.tree import check_weights as check_weights
 from headatlas.atlas.tree import described as described
 from headatlas.atlas.tree import method_part as method_part
 from headatlas.atlas.tree import methods_of as methods_of

@@ -274,3 +274,13 @@ def provenance(atlas: xr.DataTree | xr.Dataset, name: str, default: Any = None) 
         except ValueError:
             return value
     return value
+
+
+def check_weights(atlas: xr.DataTree, name: str, digest: str) -> None:
+    """Raise `InputError` where an atlas is of other weights than those of the model of this name and digest."""
+    made = provenance(atlas, "model", {})
+    if made.get("weights") != digest:
+        raise InputError(
+            f"The atlas is of {made.get('name', 'a model that it does not name')}, and the model is {name}: other "
+            "weights. Give that model, or --force to test these heads on this one."
+        )

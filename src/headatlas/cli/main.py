@@ -19,13 +19,18 @@ from headatlas.cli.questions import questions_app
 from headatlas.cli.terminal import (
     ASKED,
     ITEMS,
+    AtlasDtype,
+    Boosts,
     Column,
     Device,
     Dtype,
+    EditFile,
+    Force,
     Items,
     Json,
     KeyEnv,
     Limit,
+    Masks,
     Model,
     ModelOption,
     Revision,
@@ -36,7 +41,9 @@ from headatlas.cli.terminal import (
     Tokens,
     TrustRemoteCode,
     check_methods,
+    edit_of,
     load,
+    model_of,
     printable,
     progress,
     reading_of,
@@ -173,7 +180,7 @@ def validate(
         str | None, typer.Option(help="MODEL@URL: a model at an OpenAI-compatible endpoint that judges these answers.")
     ] = None,
     key_env: KeyEnv = None,
-    dtype: Dtype = "auto",
+    dtype: AtlasDtype = "auto",
     device: Device = None,
     revision: Revision = None,
     trust_remote_code: TrustRemoteCode = False,
@@ -181,7 +188,7 @@ def validate(
     column: Column = None,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder; default the atlas's.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also on a model of other weights.")] = False,
+    force: Force = False,
 ) -> None:
     """Put an atlas to the test: remove heads chosen on some tasks, and see what the others lose."""
     from headatlas.answers import Judge
@@ -201,8 +208,7 @@ def validate(
     made = load_atlas(path)
     named = questions or str(provenance(made, "questions", {}).get("name"))
     loaded = read_questions(named, reading_of(column, split, None))
-    head_model = load(model_option or str(provenance(made, "model", {}).get("name")), dtype, device, revision,
-                      trust_remote_code)  # fmt: skip
+    head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=force)
     say_slower(head_model)
     folder = out or path.parent
     with ExitStack() as stack:
@@ -223,14 +229,9 @@ def validate(
 def generate(
     model: Annotated[str, typer.Argument(help="Built-in name, folder, .gguf file or Hub id.")],
     prompt: Annotated[str, typer.Argument(help="What is put to the model, as it stands.")],
-    mask: Annotated[
-        list[str] | None,
-        typer.Option(help="Heads to mask: math_calculation:20 (of --atlas) or L20H8,L3H5; repeatable."),
-    ] = None,
-    boost: Annotated[
-        list[str] | None, typer.Option(help="Heads to scale: retrieval:10x1.5, or L20H8x2; repeatable.")
-    ] = None,
-    edit: Annotated[Path | None, typer.Option(help="An intervention that was saved as JSON.")] = None,
+    mask: Masks = None,
+    boost: Boosts = None,
+    edit: EditFile = None,
     atlas: Annotated[Path | None, typer.Option(help="Folder of the atlas that names functions' heads.")] = None,
     positions: Annotated[str, typer.Option(help="Where: all, or answer (the last token and every new one).")] = "all",
     tokens: Annotated[int, typer.Option(min=1, help="How many new tokens at most.")] = 32,
@@ -242,27 +243,13 @@ def generate(
     json_: Json = False,
 ) -> None:
     """Answer a prompt with heads masked or boosted, beside the model as it is."""
-    from dataclasses import asdict, replace
-    from functools import reduce
-    from operator import or_
+    from dataclasses import asdict
 
     from headatlas.atlas import load_atlas
-    from headatlas.interventions import Intervention, Mask, load_intervention
-    from headatlas.interventions.answering import answers, boost_of, heads_of
+    from headatlas.interventions.answering import answers
 
     made = None if atlas is None else load_atlas(_atlas_path(atlas), samples=False)
-    edits: list[Intervention] = [Mask(heads_of(text, made), positions=positions) for text in mask or []]
-    masked = {head for one in edits for head in one.heads_touched}
-    for text in boost or []:
-        scale = replace(boost_of(text, made), positions=positions)
-        if both := sorted(masked & set(scale.heads)) if ":" in text else []:  # chosen, not named
-            say(f"Masked, so not boosted: {', '.join(f'L{layer}H{head}' for layer, head in both)}")
-            scale = replace(scale, heads=tuple(head for head in scale.heads if head not in masked))
-        edits.append(scale)
-    edits += [] if edit is None else [load_intervention(edit)]
-    if not edits:
-        raise InputError("Nothing is edited. Give --mask, --boost or --edit.")
-    whole = reduce(or_, edits)
+    whole = edit_of(mask, boost, edit, made, positions=positions)
     head_model = load(model, dtype, device, revision, trust_remote_code)
     plain, changed = answers(head_model, whole, prompt, max_new_tokens=tokens, chat=chat)
     if json_:
@@ -270,6 +257,50 @@ def generate(
         return
     say(str(whole))
     show_side_by_side(("As it is, it answers", plain), ("Edited, it answers", changed))
+
+
+@app.command()
+def evaluate(
+    atlas: Annotated[Path, typer.Argument(help="Folder of the atlas that names functions' heads.")],
+    tasks: Annotated[str, typer.Option(help="Tasks of lm-evaluation-harness, with commas.")],
+    mask: Masks = None,
+    boost: Boosts = None,
+    edit: EditFile = None,
+    random: Annotated[int, typer.Option(min=0, help="How many times as many random heads are masked, too.")] = 1,
+    include: Annotated[Path | None, typer.Option(help="Folder with task files of your own (YAML).")] = None,
+    limit: Annotated[int | None, typer.Option(min=2, help="Documents a task at most.")] = None,
+    fewshot: Annotated[int | None, typer.Option(min=0, help="Examples before each document.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Requests at a time.")] = 8,
+    model_option: ModelOption = None,
+    dtype: AtlasDtype = "auto",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    seed: Seed = 0,
+    force: Force = False,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the table here, as CSV.")] = None,
+    json_: Json = False,
+) -> None:
+    """Run benchmarks on the model as it is and with heads masked or boosted; print the differences."""
+    from headatlas._files import write_text
+    from headatlas.atlas import load_atlas
+    from headatlas.experiments.harness import evaluate as evaluated
+    from headatlas.experiments.harness import random_masks, table_text
+
+    if out is not None and out.suffix.lower() != ".csv":
+        raise InputError(f"The table is written as .csv, and '{out}' is not.")
+    made = load_atlas(_atlas_path(atlas), samples=False)
+    whole = edit_of(mask, boost, edit, made, positions="all")
+    head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=force)
+    edits = {"edited": whole, **random_masks(head_model, whole.heads_touched, random, seed=seed)}
+    say(str(whole))
+    names = [task.strip() for task in tasks.split(",") if task.strip()]
+    found = evaluated(
+        head_model, edits, names, folder=include, limit=limit, shots=fewshot, batch=batch, seed=seed
+    )  # fmt: skip
+    if out is not None:
+        say(f"Wrote {write_text(out, found.to_csv(index=False))}")
+    print(found.to_json(orient="records", indent=2) if json_ else printable(table_text(found)))
 
 
 @app.command()

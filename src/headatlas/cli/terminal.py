@@ -2,6 +2,7 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,8 +13,10 @@ from headatlas.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import xarray as xr
     from rich.console import Console
 
+    from headatlas.interventions import Intervention
     from headatlas.interventions.answering import Answer
     from headatlas.models.head_model import HeadModel
     from headatlas.questions.reading import Reading
@@ -32,6 +35,7 @@ Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a H
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
+AtlasDtype = Annotated[str, typer.Option(help="auto (the atlas's), float32, bfloat16, float16 or float64.")]
 Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
 Template = Annotated[
@@ -51,6 +55,67 @@ Limit = Annotated[int | None, typer.Option(help="Only the first N main questions
 Items = Annotated[int | None, typer.Option(help="How many items of every task to map.")]
 Shots = Annotated[int, typer.Option(help="How many demonstrations stand before an item, if its task has any.")]
 Seed = Annotated[int, typer.Option(help="The one seed.")]
+
+
+Masks = Annotated[
+    list[str] | None,
+    typer.Option(help="Heads to mask: math_calculation:20 (of the atlas) or L20H8,L3H5; repeatable."),
+]
+Boosts = Annotated[list[str] | None, typer.Option(help="Heads to scale: retrieval:10x1.5, or L20H8x2; repeatable.")]
+EditFile = Annotated[Path | None, typer.Option(help="An intervention that was saved as JSON.")]
+Force = Annotated[bool, typer.Option("--force", help="Also on a model of other weights.")]
+
+
+def edit_of(
+    mask: list[str] | None,
+    boost: list[str] | None,
+    edit: Path | None,
+    atlas: "xr.DataTree | None",
+    *,
+    positions: str,
+) -> "Intervention":
+    """Return what --mask, --boost and --edit say; heads that a boost shares with a mask are said and left out of it."""
+    from dataclasses import replace
+    from functools import reduce
+    from operator import or_
+
+    from headatlas.interventions import Mask, load_intervention
+    from headatlas.interventions.answering import boost_of, heads_of
+
+    edits: list[Intervention] = [Mask(heads_of(text, atlas), positions=positions) for text in mask or []]
+    masked = {head for one in edits for head in one.heads_touched}
+    for text in boost or []:
+        scale = replace(boost_of(text, atlas), positions=positions)
+        if both := sorted(masked & set(scale.heads)) if ":" in text else []:  # chosen, not named
+            say(f"Masked, so not boosted: {', '.join(f'L{layer}H{head}' for layer, head in both)}")
+            scale = replace(scale, heads=tuple(head for head in scale.heads if head not in masked))
+        edits.append(scale)
+    edits += [] if edit is None else [load_intervention(edit)]
+    if not edits:
+        raise InputError("Nothing is edited. Give --mask, --boost or --edit.")
+    return reduce(or_, edits)
+
+
+def model_of(
+    atlas: "xr.DataTree",
+    model: str | None,
+    dtype: str,
+    device: str | None,
+    revision: str | None,
+    trust_remote_code: bool,
+    *,
+    force: bool,
+) -> "HeadModel":
+    """Load the model that an atlas is of, or the one that is named; refuse other weights unless `force`."""
+    from headatlas.atlas import check_weights, provenance
+
+    made = provenance(atlas, "model", {})
+    # what "auto" comes to depends on how busy the machine is, and other numbers are other weights
+    dtype = str(made.get("dtype", dtype)) if dtype == "auto" else dtype
+    loaded = load(model or str(made.get("name")), dtype, device, revision, trust_remote_code)
+    if not force:
+        check_weights(atlas, loaded.name, loaded.digest)
+    return loaded
 
 
 def which_model(argument: str | None, option: str | None) -> str:

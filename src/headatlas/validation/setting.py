@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
-from headatlas.atlas import methods_of, provenance, samples_of
+from headatlas.atlas import check_weights, methods_of, provenance, samples_of
 from headatlas.errors import InputError
 from headatlas.models.head_model import HeadModel
 from headatlas.prompts import Prompt, build_prompts, templates
@@ -53,12 +53,8 @@ def setting(
     InputError
         The atlas is of another model (unless `force`) or of other questions, or its method has no effects by item.
     """
-    made = provenance(atlas, "model", {})
-    if made.get("weights") != model.digest and not force:
-        raise InputError(
-            f"The atlas is of {made.get('name', 'a model that it does not name')}, and the model is {model.name}: "
-            "other weights. Give that model, or --force to test these heads on this one."
-        )
+    if not force:
+        check_weights(atlas, model.name, model.digest)
     asked, template = provenance(atlas, "questions", {}), provenance(atlas, "template", {})
     if template.get("answers") != "reference":
         raise InputError("Only maps of reference answers can be validated; this one is of the model's own answers.")
