@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from headatlas.cli import completion
+from headatlas.cli.experiments import experiment_app
 from headatlas.cli.questions import questions_app
 from headatlas.cli.terminal import (
     ASKED,
@@ -40,6 +41,7 @@ from headatlas.cli.terminal import (
     Template,
     Tokens,
     TrustRemoteCode,
+    atlas_path,
     check_methods,
     edit_of,
     load,
@@ -64,6 +66,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(questions_app, name="questions")
+app.add_typer(experiment_app, name="experiment")
 
 
 def _version(value: bool) -> bool:
@@ -204,7 +207,7 @@ def validate(
         raise InputError(f"--k '{k}' are no numbers. Give them with commas, e.g. --k 3,10,30.") from None
     design = Design(ks, draws, folds, seed, answers)
     judging = None if judge is None else judge_at(judge)
-    path = _atlas_path(atlas)
+    path = atlas_path(atlas)
     made = load_atlas(path)
     named = questions or str(provenance(made, "questions", {}).get("name"))
     loaded = read_questions(named, reading_of(column, split, None))
@@ -248,7 +251,7 @@ def generate(
     from headatlas.atlas import load_atlas
     from headatlas.interventions.answering import answers
 
-    made = None if atlas is None else load_atlas(_atlas_path(atlas), samples=False)
+    made = None if atlas is None else load_atlas(atlas_path(atlas), samples=False)
     whole = edit_of(mask, boost, edit, made, positions=positions)
     head_model = load(model, dtype, device, revision, trust_remote_code)
     plain, changed = answers(head_model, whole, prompt, max_new_tokens=tokens, chat=chat)
@@ -289,7 +292,7 @@ def evaluate(
 
     if out is not None and out.suffix.lower() != ".csv":
         raise InputError(f"The table is written as .csv, and '{out}' is not.")
-    made = load_atlas(_atlas_path(atlas), samples=False)
+    made = load_atlas(atlas_path(atlas), samples=False)
     whole = edit_of(mask, boost, edit, made, positions="all")
     head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=force)
     edits = {"edited": whole, **random_masks(head_model, whole.heads_touched, random, seed=seed)}
@@ -325,7 +328,7 @@ def export(
 
     if as_ not in ("list", "pruned", "lora"):
         raise InputError(f"Unknown --as '{as_}'. Give list, pruned or lora.")
-    chosen = heads_of(heads, None if atlas is None else load_atlas(_atlas_path(atlas), samples=False))
+    chosen = heads_of(heads, None if atlas is None else load_atlas(atlas_path(atlas), samples=False))
     if as_ == "list":
         print(write_heads(chosen, out))
         return
@@ -350,7 +353,7 @@ def figure(
     from headatlas.figures import figures, save_figure
     from headatlas.roles.files import load_roles
 
-    path = _atlas_path(atlas)
+    path = atlas_path(atlas)
     draw = figures.get(name)
     options = {"method": method, "sign": sign, "scale": None if scale == "shared" else scale}
     given = {key: value for key, value in options.items() if value is not None}
@@ -372,7 +375,7 @@ def findings(
     from headatlas.atlas import load_atlas
     from headatlas.findings import describe
 
-    found = describe(load_atlas(_atlas_path(atlas), samples=False), method=method)
+    found = describe(load_atlas(atlas_path(atlas), samples=False), method=method)
     print(found.to_json() if json_ else found.to_markdown())
 
 
@@ -456,10 +459,6 @@ def _known_models() -> dict[str, Any]:
         **{name: state(name) for name in builtins},
         "any folder, .gguf file or Hub id of these architectures": list(architectures),
     }
-
-
-def _atlas_path(path: Path) -> Path:
-    return path / "atlas.nc" if path.is_dir() else path
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -66,6 +66,11 @@ EditFile = Annotated[Path | None, typer.Option(help="An intervention that was sa
 Force = Annotated[bool, typer.Option("--force", help="Also on a model of other weights.")]
 
 
+def atlas_path(path: Path) -> Path:
+    """Return the file of an atlas, given it or its folder."""
+    return path / "atlas.nc" if path.is_dir() else path
+
+
 def edit_of(
     mask: list[str] | None,
     boost: list[str] | None,

@@ -12,6 +12,7 @@ from headatlas._registry import Registry
 from headatlas.atlas.variables import KIND
 from headatlas.figures.ablation_curves import ablation_curves as ablation_curves
 from headatlas.figures.dissociation import dissociation as dissociation
+from headatlas.figures.experiment import experiment as experiment
 from headatlas.figures.frame import save_figure as save_figure
 from headatlas.figures.general_specific import general_specific as general_specific
 from headatlas.figures.heads_importance import heads_importance as heads_importance
@@ -78,3 +79,4 @@ figures.register(
 figures.register("roles", Drawing(roles, "roles"))
 figures.register("dissociation", Drawing(dissociation, "dissociation"))
 figures.register("ablation_curves", Drawing(ablation_curves, "ablation_curves"))
+figures.register("experiment", Drawing(experiment, "experiment"))

@@ -40,6 +40,28 @@ def resample_counts(draw: np.random.Generator, rows: int, units: int) -> Float[n
     return draw.multinomial(units - 1, np.full(units, 1 / units), size=rows).astype(np.float64)
 
 
+def shares(draw: np.random.Generator, rows: int, units: int) -> Float[np.ndarray, "row unit"]:
+    """Return the share of each unit in every resample."""
+    counts = resample_counts(draw, rows, units)
+    return counts / counts.sum(1, keepdims=True)
+
+
+def two_level(
+    unit: np.ndarray, draw: np.random.Generator, rows: int
+) -> tuple[Float[np.ndarray, "one_and_rows item"], int]:
+    """Return the weight of every item in the mean over units of their items' means (row 0) and in its resamples, of
+    units and, within them, of items; and how many units there are.
+    """
+    names, place = np.unique(unit, return_inverse=True)
+    of_units = shares(draw, rows, len(names))
+    weights = np.zeros((1 + rows, len(unit)))
+    for t in range(len(names)):
+        own = np.flatnonzero(place == t)
+        weights[0, own] = 1 / len(names) / len(own)
+        weights[1:, own] = of_units[:, t : t + 1] * shares(draw, rows, len(own))
+    return weights, len(names)
+
+
 def bootstrap(table: Table, n_boot: int, draw: np.random.Generator) -> Float[np.ndarray, "draw function head"]:
     """Return the map of every draw of units and refits; NaN where a function was not drawn at all."""
     strata = table.strata()

@@ -101,7 +101,7 @@ def validate(
     }
     run = Run(key, design.seed, None if store is None else Path(store), report)
     z = capture(model, given.prompts, run).activations.z
-    written = _written(model, z)
+    written = written_by(model, z)
     sets, means = [], []
     for k in range(design.folds):
         train = fold != k
@@ -152,7 +152,7 @@ def _packs(prompts: Sequence[Prompt], fold: np.ndarray) -> list[range]:
 
 
 @torch.inference_mode()
-def _written(model: HeadModel, z: Float[np.ndarray, "item layer head head_dim"]) -> Float[np.ndarray, "layer head"]:
+def written_by(model: HeadModel, z: Float[np.ndarray, "item layer head head_dim"]) -> Float[np.ndarray, "layer head"]:
     """Return the root mean square norm of what every head writes into the residual stream."""
     some = torch.from_numpy(np.ascontiguousarray(z[:: max(1, len(z) // MOST_WRITTEN)])).to(model.device, model.dtype)
     norms = np.zeros((model.n_layers, model.n_heads))

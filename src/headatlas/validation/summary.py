@@ -24,7 +24,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from headatlas.stats.nulls import adjusted, sign_flip_p
-from headatlas.stats.resampling import percentiles, resample_counts
+from headatlas.stats.resampling import percentiles, shares, two_level
 from headatlas.validation.choosing import Design
 from headatlas.validation.setting import Setting
 
@@ -55,11 +55,11 @@ def summary(
     everything = at["all", 0, 0, 0]
     draw = np.random.default_rng([design.seed, 1])
     # (draw or whole, …): index 0 is the estimate, the rest are resampled
-    of_draws = np.concatenate([np.full((1, design.draws), 1 / design.draws), _shares(draw, design.draws)])
+    of_draws = np.concatenate([np.full((1, design.draws), 1 / design.draws), shares(draw, BOOT, design.draws)])
     tables, counts = [], []
     for name in functions:
         own = given.function == name
-        weights, own_units = _weights(given.unit[own], draw)
+        weights, own_units = two_level(given.unit[own], draw, BOOT)
         means = np.einsum("bi,ico->bco", weights, effects[own])  # (1 + BOOT, condition, outcome)
         drawn = np.einsum("bfkdo,bd->bfko", means[:, random], of_draws)
         tables.append((means[:, fixed], drawn, means[:, everything], means[0][random]))
@@ -125,13 +125,14 @@ def answer_summary(
     n, functions = len(given.functions), given.functions
     draw = np.random.default_rng([design.seed, 3])
     found = np.full((1 + BOOT, len(scores), n, scored.shape[1]), np.nan)
-    units = np.ones(n, int)
+    units, applying = np.ones(n, int), np.zeros((len(scores), n), int)
     for f, name in enumerate(functions):
         own = given.function[items] == name
         for s in range(len(scores)):
             applies = own & np.isfinite(scored[:, :, s]).all(1)
+            applying[s, f] = applies.sum()
             if applies.any():
-                weights, units[f] = _weights(given.unit[items][applies], draw)
+                weights, units[f] = two_level(given.unit[items][applies], draw, BOOT)
                 found[:, s, f] = weights @ scored[applies, :, s]
     drop = found[..., :1] - found[..., 1:]
     specific = drop[..., :n]  # (row, score, measured, function)
@@ -146,31 +147,13 @@ def answer_summary(
     _put(result, "answer_own_drop", ("score", "what", "measured"), np.stack([own, whole, least, random], 2), units)
     excess = np.stack([own - random, whole - random], axis=2)
     _put(result, "answer_excess", ("score", "tested", "measured"), excess, units)
-    result["answer_items"] = ("measured", [int((given.function[items] == f).sum()) for f in functions])
+    result["answer_items"] = (("score", "measured"), applying)
     return result
 
 
 def middle(design: Design) -> int:
     """Return the k that the dissociation matrix is of: the middle one."""
     return design.ks[len(design.ks) // 2]
-
-
-def _weights(unit: np.ndarray, draw: np.random.Generator) -> tuple[Float[np.ndarray, "row item"], int]:
-    """Return the weight of every item in the mean (row 0) and in its resamples, and how many units there are."""
-    names, place = np.unique(unit, return_inverse=True)
-    tasks = _shares(draw, len(names))
-    weights = np.zeros((1 + BOOT, len(unit)))
-    for t in range(len(names)):
-        own = np.flatnonzero(place == t)
-        weights[0, own] = 1 / len(names) / len(own)
-        weights[1:, own] = tasks[:, t : t + 1] * _shares(draw, len(own))
-    return weights, len(names)
-
-
-def _shares(draw: np.random.Generator, units: int) -> Float[np.ndarray, "draw unit"]:
-    """Return the share of each unit in every resample."""
-    counts = resample_counts(draw, BOOT, units)
-    return counts / counts.sum(1, keepdims=True)
 
 
 def _put(result: xr.Dataset, name: str, dims: tuple[str, ...], values: np.ndarray, units: np.ndarray) -> None:

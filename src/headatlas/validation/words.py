@@ -54,6 +54,10 @@ def markdown(validation: xr.Dataset) -> str:
 SCORES = {"exact": "exact match", "number": "the number", "f1": "token F1", "judged": "judged right"}
 
 
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _answers(validation: xr.Dataset, functions: list[str], k: int) -> list[str]:
     """Return the part on generated answers, if any were."""
     if "answer_as_is" not in validation:
@@ -70,7 +74,7 @@ def _answers(validation: xr.Dataset, functions: list[str], k: int) -> list[str]:
             continue
         lines += [
             "",
-            f"{SCORES.get(score, score).capitalize()}:",
+            f"{_upper(SCORES.get(score, score))}:",
             "",
             "| function | items | as it is | without its specific heads | its most important | random | least | "
             "specific beyond random |",
@@ -111,11 +115,17 @@ def _verdict(validation: xr.Dataset, part: xr.Dataset, functions: list[str], k: 
         f"3. Double dissociation (each one's heads cost its own tasks more than the other's do) is shown for "
         f"{len(pairs)} of {total} pairs of functions at q < {ALPHA}.",
     ]
-    failed = [f for f in functions if f not in own["specific"]]
-    if failed:
+    if "answer_excess_low" in validation:
+        told = validation["answer_excess_low"].sel(score="exact", tested="specific")
+        worse = [f for f in functions if float(told.sel(measured=f)) > 0]
         lines.append(
-            f"4. Not shown: that the map's specific heads of {names([function_title(f) for f in failed])} carry it on "
-            "tasks that did not choose them."
+            "4. In the model's own answers (exact match) the specific heads cost more than random ones for "
+            f"{len(worse)} of {n} functions ({_listed(worse)})."
+        )
+    if failed := [function_title(f) for f in functions if f not in own["specific"]]:
+        lines.append(
+            f"{len(lines) + 1}. Not shown: that the map's specific heads of {names(failed)} carry it on tasks that did "
+            "not choose them."
         )
     return lines
 

@@ -3,7 +3,8 @@
 1. "owner/name", "owner/name:subset" and "owner/name@revision" are ids; a folder is one that `save_to_disk` wrote, or
    one of data files (parquet, CSV, JSON).
 2. Rows are streamed, split by split; each question's ``split`` is the one it came from.
-3. A data set with a ``steps`` column holds questions; any other is a table of steps (`readers.table`).
+3. A data set with a ``steps`` column holds questions; well-known benchmarks are known (`readers.known`); any other
+   is a table of steps (`readers.table`).
 
 No code of a data set is ever run: the library dropped loading scripts, and none is asked for.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headatlas.errors import QuestionError
+from headatlas.questions.readers.known import is_known, read_known
 from headatlas.questions.readers.table import Row, read_table
 from headatlas.questions.reading import Found, Reader, Reading, Refused, parse_record, readers
 from headatlas.questions.schema import Question
@@ -39,8 +41,12 @@ def read_hub(source: str, reading: Reading) -> Iterator[Found]:
             continue
         rest = _again(first, cells)
         nested = "steps" in first.cells and not reading.columns
-        for found in _questions(rest) if nested else read_table(rest, reading, name=name):
-            yield found if isinstance(found, Refused) else _in_split(found, split)
+        if is_known(first.cells) and not reading.columns:
+            found_all: Iterator[Found] = (f for r in rest for f in read_known(r.cells, r.where, r.line or 0, name))
+        else:
+            found_all = _questions(rest) if nested else read_table(rest, reading, name=name)
+        for found in found_all:
+            yield _in_split(found, split) if isinstance(found, Question) else found
 
 
 def _again(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
@@ -48,8 +54,7 @@ def _again(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
     yield from rest
 
 
-def _in_split(found: Found, split: str) -> Found:
-    assert isinstance(found, Question)
+def _in_split(found: Question, split: str) -> Question:
     return found if found.split else found.model_copy(update={"split": split})
 
 

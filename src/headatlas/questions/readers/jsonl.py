@@ -1,8 +1,8 @@
 """JSON Lines: one main question a line in this project's own schema (`schema.Question`), or a step a line.
 
 1. Lines are decoded one by one; blank ones are passed over, one that is not UTF-8 or not JSON is refused.
-2. A line with ``steps`` is a question. With a column mapping, or without ``steps``, lines are rows of a table
-   (`readers.table`).
+2. A line with ``steps`` is a question; records of well-known benchmarks are known (`readers.known`). With a column
+   mapping, or without ``steps``, lines are rows of a table (`readers.table`).
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
+from headatlas.questions.readers.known import is_known, read_known
 from headatlas.questions.readers.lines import LongInteger, decode_json, read_lines
 from headatlas.questions.readers.table import Row, read_table
 from headatlas.questions.reading import Found, Reader, Reading, Refused, parse_record, readers
@@ -26,9 +27,13 @@ def read_jsonl(source: str, reading: Reading) -> Iterator[Found]:
     if reading.columns or (isinstance(first, Row) and "subquestion" in first.cells and "steps" not in first.cells):
         yield from read_table(lines, reading, name=path.stem)
         return
+    known = isinstance(first, Row) and is_known(first.cells)
     for line in lines:
         if isinstance(line, Refused):
             yield line
+            continue
+        if known:
+            yield from read_known(line.cells, line.where, line.line or 0, path.stem)
             continue
         found = parse_record(line.cells, line.where, line.line)
         if isinstance(found, list):
