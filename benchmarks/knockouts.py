@@ -26,6 +26,9 @@ from headatlas.work.job import Run
 
 
 def main() -> None:
+    if len(sys.argv) < 3:
+        print("knockouts_over_ablation_time - not measured: give the folders of two atlases")
+        return
     model = ha.load_model("smollm2-135m", dtype="auto")
     questions = ha.load_questions("builtin")
     paths, k = sys.argv[1:3], int((sys.argv[3:] or ["10"])[0])

@@ -363,3 +363,28 @@ def test_a_judge_is_asked_of_every_distinct_answer(planted):
     exact, judged = (found["answer_as_is"].sel(score=name).values for name in ("exact", "judged"))
     np.testing.assert_array_equal(exact, judged)
     assert len(asked) == len(set(asked)) and "Judged right:" in markdown(found)
+
+
+def test_a_killed_validation_goes_on_where_it_was(planted, tmp_path, monkeypatch):
+    p, _ = planted["two"]
+    atlas = ha.measure(p.model, p.questions, methods="ablation(metric=logit_diff)", shots=0)
+    monkeypatch.setattr("headatlas.work.store.ROWS", 8)
+    whole = validate(p.model, atlas, p.questions, design=SMALL)
+    calls = []
+
+    def killed(*args, **options):
+        calls.append(len(args[1]))
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return knocked_out(*args, **options)
+
+    monkeypatch.setattr("headatlas.validation.experiment.knocked_out", killed)
+    with pytest.raises(KeyboardInterrupt):
+        validate(p.model, atlas, p.questions, design=SMALL, store=tmp_path)
+    before = len(calls)
+    found = validate(p.model, atlas, p.questions, design=SMALL, store=tmp_path)
+    xr.testing.assert_identical(found, whole)
+    again = len(calls)
+    validate(p.model, atlas, p.questions, design=SMALL, store=tmp_path)
+    assert len(calls) == again, "what is done is not done again"
+    assert sum(calls[before:again]) < 96, "and of the rest only what was not kept"

@@ -210,7 +210,7 @@ def prune_(
     keep: Annotated[float, typer.Option(help="Share of its score that every function must keep.")] = 0.95,
     draws: Annotated[int, typer.Option(help="Of random heads to compare with.")] = 3,
     method: Method = None,
-    patience: Annotated[int, typer.Option(min=1, help="Ends after so many heads in a row that can't go.")] = 5,
+    patience: Annotated[int, typer.Option(min=1, help="Ends after so many heads in a row that can't go.")] = 10,
     model_option: ModelOption = None,
     dtype: AtlasDtype = "auto",
     device: Device = None,

@@ -153,6 +153,7 @@ def chain(
     )
     return found.assign_attrs(
         experiment="chain",
+        read_by="f1",  # its answers are sentences
         model=model.name,
         title=f"Low-order heads masked ({len(heads)}), steps answered with the model's own earlier answers",
         about=f"{len(chained)} questions of '{questions.name}'; the first {k} heads each of {', '.join(low)} by "

@@ -21,8 +21,13 @@ def save_experiment(found: xr.Dataset, folder: Path) -> list[Path]:
     name = str(found.attrs["experiment"])
     written = [*save_figure(figures.get("experiment")(found), folder / name)]
     written.append(write_text(folder / f"{name}.md", markdown(found)))
-    written.append(write_netcdf(folder / f"{name}.nc", found.astype({"dropped": int}) if "dropped" in found else found))
+    written.append(write_netcdf(folder / f"{name}.nc", _plain(found)))
     return written
+
+
+def _plain(found: xr.Dataset) -> xr.Dataset:
+    """Return it with numbers for truth values, which NetCDF has not."""
+    return found.assign({name: values.astype("int8") for name, values in found.items() if values.dtype == bool})
 
 
 def load_experiment(path: str | Path) -> xr.Dataset:

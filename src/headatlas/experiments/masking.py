@@ -156,6 +156,7 @@ def masks(
     held_out = "the items that the map was made of (nothing is held out)" if same_items else "items that made no map"
     return found.assign_attrs(
         experiment="masks",
+        read_by="exact",
         model=model.name,
         title=f"The {k} top, random and low heads of each function masked",
         about=f"{held_out}; heads by {method} ({part}); z by {by} at {positions}; "

@@ -189,6 +189,7 @@ def downstream(
         alpha=[0.0, *sizes], direction=[contrast, *(f"random {d + 1}" for d in range(draws))]
     ).assign_attrs(
         experiment="downstream",
+        read_by=metric,
         model=model.name,
         metric=metric,
         title=f"'{name}' with the {k} heads of {function} removed and steered",

@@ -6,7 +6,7 @@ import xarray as xr
 from headatlas.questions.functions import function_title
 from headatlas.validation.words import SCORES
 
-TOLD = {**SCORES, "prefers": "answer preferred to foil"}
+TOLD = {**SCORES, "prefers": "answer preferred to foil", "chosen": "probability of the answer against its foil"}
 
 
 def markdown(found: xr.Dataset) -> str:
@@ -60,7 +60,7 @@ def _cell(own: xr.Dataset, *, first: bool) -> str:
 
 def _verdict(found: xr.Dataset) -> list[str]:
     """Return a sentence a condition: where it changes the first score, where not."""
-    score = found["score"].values.tolist()[0]
+    score = str(found.attrs.get("read_by", found["score"].values.tolist()[0]))
     part = found.sel(score=score)
     panels = [p for p in part["panel"].values.tolist() if int(part["n_items"].sel(panel=p)) > 0]
     lines = []

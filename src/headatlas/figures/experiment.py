@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = ("#444444", "#c1272d", "#0072b2", "#e69f00", "#009e73", "#8856a7")
 LABELS = {
     "exact": "exact match", "number": "right number", "f1": "token F1", "prefers": "answer preferred to its foil",
+    "chosen": "answer, of answer and foil",
 }  # fmt: skip
 
 
@@ -30,7 +31,7 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
     found
         From one of `headatlas.experiments`.
     score
-        Which; by default the first.
+        Which; by default the one that the experiment is read by.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
     if "value" not in found or "condition" not in found.dims:
         raise InputError("This is no experiment's. Make one with: headatlas experiment")
     known = found["score"].values.tolist()
-    name = known[0] if score is None else score
+    name = str(found.attrs.get("read_by", known[0])) if score is None else score
     if name not in known:
         raise InputError(f"No score '{name}' was taken. Known: {', '.join(known)}.")
     part = found.sel(score=name)
@@ -67,7 +68,8 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
                     x, own["change_low"].values, own["change_high"].values, color=style["color"], linewidth=1.2
                 )
                 below.plot(x, own["change"].values, "o", **style)
-        above.set_ylim(-0.03, 1.03)
+        highest = float(np.nanmax(part["value"].sel(panel=panels).values))
+        above.set_ylim(-0.03, 1.03 if highest > 0.5 else max(0.1, 1.2 * highest))
         above.set_xticks(range(len(panels)), [])
         above.set_ylabel(f"Share: {LABELS.get(name, literal(name))}")
         below.axhline(0, color="#444444", linewidth=0.6)
@@ -77,7 +79,12 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
         for axis in (above, below):
             axis.set_xlim(-0.6, len(panels) - 0.4)
             axis.spines[["top", "right"]].set_visible(False)
-        figure.legend(loc="outside upper center", ncols=min(len(conditions), 5), frameon=False, fontsize=SMALL)
+        figure.legend(
+            loc="outside upper center",
+            ncols=max(1, min(len(conditions), int(figure.get_figwidth() / 1.5))),
+            frameon=False,
+            fontsize=SMALL,
+        )
         for column, key in enumerate(more, start=1):
             (_swept if key == "swept" else _dropped)(figure.add_subplot(grid[:, column]), found)
         told = f"{literal(found.attrs['title'], 200)}. Model: {literal(found.attrs['model'])}; "
