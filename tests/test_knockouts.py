@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from headatlas import stats
 from headatlas.errors import InputError
+from headatlas.findings import describe
+from headatlas.findings.sharing import STABLE as TOLD
 from headatlas.methods.base import Activations
 from headatlas.methods.knockouts import STABLE, Knockouts, _sharpened, _stability, entering
 from headatlas.models.groups import knocked_out
@@ -188,3 +191,20 @@ def test_the_docs_show_these_numbers():
         at = p.roles[role]
         assert [float(effect), float(rest)] == pytest.approx([own[at], others], abs=0.015)
         assert float(stable) == pytest.approx(found["stability"].mean("sample").values[at], abs=0.05)
+
+
+def test_findings_name_the_stable_heads():
+    p = CASES["duplicates"](seed=0)
+    its = activations_of(p.model, p.prompts)
+    samples = Knockouts(groups=96)(p.model, p.prompts, its, seed=0)
+    data = stats.reduce(samples, FUNCTIONS, sign="signed", n_boot=10)
+    stability = stats.function_means(samples, "stability", FUNCTIONS)
+    data["stability"] = (("function", "layer", "head"), stability)
+    data = data.expand_dims(method=["knockouts"])
+    text = describe(data).get("stability").statement
+    for layer, head in p.heads:
+        assert text.count(f"L{layer}H{head}") == 2, "for either function"
+    assert "Retrieval 2 (" in text and "none" not in text
+    assert TOLD == STABLE
+    none = describe(data.assign(stability=data["stability"] * 0)).get("stability").statement
+    assert none.endswith("at most): none.")

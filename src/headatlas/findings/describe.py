@@ -25,7 +25,7 @@ from headatlas.atlas.map_numbers import nice, take_maps, value_places, write_num
 from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import about_control
 from headatlas.errors import InputError
-from headatlas.findings.sharing import agreement_findings, parts_findings
+from headatlas.findings.sharing import agreement_findings, parts_findings, stability_findings
 from headatlas.findings.short import in_short
 from headatlas.findings.statements import Finding as Finding
 from headatlas.findings.statements import View, function_finding, map_findings
@@ -195,6 +195,7 @@ def _method_findings(atlas: xr.DataTree, method: str, threshold: float | None) -
             *map_findings(view, each),
             *parts_findings(view),
             *validity_findings(view),
+            *stability_findings(view),
             *agreement_findings(view),
             *each,
             *reach_findings(view),

@@ -2,7 +2,8 @@
 
 1. `parts_findings`: how the reproducible variance divides into a general and the functions' own parts; which heads are
    called general or specific; how reliable the specific parts are, and how many items would make them so.
-2. `agreement_findings`: rank correlation and shared top heads with every other method of the atlas.
+2. `stability_findings`: heads that a sparse model of what groups cost finds on most halves of a function's tasks.
+3. `agreement_findings`: rank correlation and shared top heads with every other method of the atlas.
 
 A statement whose numbers are missing is not made.
 """
@@ -18,6 +19,8 @@ from headatlas.questions.functions import function_title
 
 MOST_NAMED = 5
 """Heads that are named one by one."""
+STABLE = 0.75
+"""Share of halves from which a head is stable: what the number of heads that enter is set for (methods.knockouts)."""
 
 
 def parts_findings(view: View) -> list[Finding]:
@@ -105,6 +108,27 @@ def _called_text(view: View, called: dict[str, Any]) -> str:
     own = [f"{function_title(f)} {listed(heads)}" for f, heads in specific.items() if heads]
     text += f"; specific to a function: {'; '.join(own)}" if own else "; none is shown to be specific to a function"
     return f"{text}; {called['neither']} of {view.maps.mass[0].size} show neither."
+
+
+def stability_findings(view: View) -> list[Finding]:
+    """Return which heads are found on most random halves of each function's tasks."""
+    if "stability" not in view.data:
+        return []
+    stable: dict[str, list[str]] = {}
+    for f in view.maps.functions:
+        values = view.data["stability"].sel({"function": f}).transpose("layer", "head").values
+        places = sorted(zip(*np.nonzero(values >= STABLE), strict=True), key=lambda at: -values[at])
+        stable[f] = [f"L{layer}H{head}" for layer, head in places]
+    parts = [
+        f"{function_title(f)} {len(own)} ({', '.join(own[:MOST_NAMED])}{', …' if len(own) > MOST_NAMED else ''})"
+        for f, own in stable.items()
+        if own
+    ]
+    none = [function_title(f) for f, own in stable.items() if not own]
+    text = f"Stable, found on {percent(STABLE)} and more of random halves of the {view.units} (where there is nothing, "
+    text += f"one head is expected at most): {'; '.join(parts) or 'none'}"
+    text += f"; none for {names(none)}." if none and parts else "."
+    return [Finding("stability", view.maps.method, "maps", text, {"stable": stable, "share": STABLE})]
 
 
 def agreement_findings(view: View) -> list[Finding]:

@@ -153,7 +153,7 @@ class Knockouts(ByMetric, ModelMethod):
             "replaced_by": "zero" if self.by == "zero" else f"mean pooled z of {len(plain)} items",
             "groups": groups,
         }
-        return found.assign_attrs(metric=self.read, **told)
+        return found.assign_attrs(metric=self.read, positions="answer", share=self.share, **told)
 
 
 class Moments:
