@@ -378,3 +378,48 @@ def test_records_of_benchmarks_are_known_by_their_fields(tmp_path):
     assert (extractive.id, extractive.passage, extractive.steps[0].answer) == ("x1", "Anna is in Rome.", "Rome")
     assert extractive.model_extra["accepted"] == ["Rome", "in Rome"]
     assert read.left_out == {"questions without an answer": 1}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_data_set_of_benchmark_records_keeps_its_splits(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+    def rows(name, n):
+        answers = {"text": ["Rome", "the city"], "answer_start": [0, 1]}
+        return [
+            {"id": f"{name}{i}", "context": f"{name} {i}", "question": "Where?", "answers": answers} for i in range(n)
+        ]
+
+    parts = {name: datasets.Dataset.from_list(rows(name, n)) for name, n in (("train", 3), ("validation", 2))}
+    datasets.DatasetDict(parts).save_to_disk(str(tmp_path / "squad"))
+    read = load_questions(tmp_path / "squad")
+    assert [(q.id, q.split, q.steps[0].answer) for q in read.questions[2:4]] == [
+        ("train2", "train", "Rome"),
+        ("validation0", "validation", "Rome"),
+    ]
+    assert read.questions[0].model_extra["accepted"] == ["Rome", "the city"]
+
+
+@pytest.mark.parametrize(
+    ("splits", "sizes"),
+    [
+        ({"train": 30, "test": 10}, {"train": 20, "dev": 10, "test": 10}),
+        ({"train": 20, "validation": 6, "test": 10}, {"train": 20, "dev": 6, "test": 10}),
+        ({None: 50}, {"train": 20, "dev": 10, "test": 20}),
+    ],
+)
+def test_splits_are_those_of_the_set_or_dealt(splits, sizes):
+    from headatlas.experiments.steering import _deal
+    from tests.tiny import random_prompts
+
+    prompts = random_prompts(sum(splits.values()))
+    names = [name for name, n in splits.items() for _ in range(n)]
+    split = {p.id: name for p, name in zip(prompts, names, strict=True)}
+    dealt = _deal(prompts, split, None, 0)
+    assert {name: len(own) for name, own in dealt.items()} == sizes
+    ids = [p.id for own in dealt.values() for p in own]
+    assert len(ids) == len(set(ids))
+    if "test" in splits:
+        assert {split[p.id] for p in dealt["test"]} == {"test"}
+        assert {split[p.id] for p in dealt["dev"]} <= {"train", "validation"}

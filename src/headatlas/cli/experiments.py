@@ -166,7 +166,7 @@ def downstream_(
     metric: Annotated[
         str, typer.Option(help="exact, number or f1: says right from wrong, and chooses alpha.")
     ] = "exact",
-    alpha: Annotated[str, typer.Option(help="Sizes of a step, with commas, tried on dev.")] = "0.5,1,2,5,10",
+    alpha: Annotated[str, typer.Option(help="Sizes of a step, with commas, tried on dev.")] = "0.1,0.3,1,3,5",
     draws: Annotated[int, typer.Option(help="Of random heads, and of random directions.")] = 3,
     by: By = "scale",
     part: Part = "whole",

@@ -1,7 +1,7 @@
 """Negative and positive intervention on a downstream task (arXiv 2512.10978, Tables 4 and 5).
 
-1. The questions are dealt into train, dev and test, by their own splits where they name all three, else by main
-   question, at random. Nothing that is tested has chosen anything.
+1. The questions are dealt into train, dev and test, by their own splits where they name train and test (dev is then cut
+   from train, if it is not named), else by main question, at random. Nothing that is tested has chosen anything.
 2. *Negative*: the first heads of a function's map are taken away; as a control, as many random ones of the same layers,
    several times.
 3. *Positive*: z of those heads is moved along a direction, alpha times the spread of items along it: the mean z of the
@@ -38,7 +38,8 @@ from headatlas.work.job import Report, Rows, Run, Work, rows_of
 
 SPLITS = ("train", "dev", "test")
 SHARES = (0.4, 0.2, 0.4)
-ALPHAS = (0.5, 1.0, 2.0, 5.0, 10.0)
+ALPHAS = (0.1, 0.3, 1.0, 3.0, 5.0)
+"""5 is the published one."""
 FEWEST = 5
 """Right and wrong training items for a direction between them."""
 RIGHT = 0.5
@@ -177,7 +178,7 @@ def downstream(
     found = outcomes(
         values,
         np.full(len(dealt["test"]), name),
-        np.array([p.group for p in dealt["test"]]),
+        np.array([p.task or p.group for p in dealt["test"]]),
         panels=[name],
         conditions=CONDITIONS,
         scores=list(scores),
@@ -204,15 +205,17 @@ def _deal(
     prompts: Sequence[Prompt], split: dict[str, str | None], limit: int | None, seed: int
 ) -> dict[str, list[Prompt]]:
     """Return train, dev and test."""
-    named = {s for s in split.values() if s}
     alias = {"validation": "dev", "valid": "dev"}
-    own = {alias.get(s, s) for s in named}
+    own = {id: alias.get(s or "", s) for id, s in split.items()}
     found: dict[str, list[Prompt]] = {name: [] for name in SPLITS}
-    if own >= set(SPLITS):
+    if set(own.values()) >= {"train", "test"}:
         for prompt in prompts:
-            name = alias.get(str(split[prompt.id]), str(split[prompt.id]))
-            if name in found:
-                found[name].append(prompt)
+            found.get(str(own[prompt.id]), []).append(prompt)
+        if not found["dev"]:  # a part of train, which then is not trained on
+            draw = np.random.default_rng([seed, 1])
+            order = [found["train"][i] for i in draw.permutation(len(found["train"]))]
+            cut = round(len(order) * SHARES[0] / (SHARES[0] + SHARES[1]))
+            found["train"], found["dev"] = order[:cut], order[cut:]
     else:
         draw = np.random.default_rng([seed, 1])
         order = [prompts[i] for i in draw.permutation(len(prompts))][: limit or len(prompts)]
