@@ -150,8 +150,9 @@ def prune(
         experiment="prune",
         read_by="chosen",
         model=model.name,
-        title=f"{n} of {len(order)} heads dropped so that every function keeps {keep:.0%} of its score",
-        about=f"found on half of the tasks, shown on the others; ordered by {method_of(atlas, method)}; "
+        title=f"{n} of {len(order)} heads dropped so that every function keeps {keep:.0%} of its score on half of the "
+        "tasks",
+        about=f"shown on the other half, which chose nothing; ordered by {method_of(atlas, method)}; "
         f"as many dropped by magnitude and at random ({draws} draws); score: probability of answer against foil",
         keep=keep,
     )

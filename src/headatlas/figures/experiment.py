@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#444444", "#c1272d", "#0072b2", "#e69f00", "#009e73", "#8856a7")
 LABELS = {
-    "exact": "exact match", "number": "right number", "f1": "token F1", "prefers": "answer preferred to its foil",
-    "chosen": "answer, of answer and foil",
+    "exact": "exact match", "number": "right number", "f1": "token F1", "prefers": "answer before foil",
+    "chosen": "answer, not foil",
 }  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
         below.axhline(0, color="#444444", linewidth=0.6)
         below.set_xticks(range(len(panels)), [literal(function_title(p), 30) for p in panels], rotation=20, ha="right",
                          rotation_mode="anchor")  # fmt: skip
-        below.set_ylabel(f"Change from {literal(conditions[0], 20)}")
+        below.set_ylabel("Change")
         for axis in (above, below):
             axis.set_xlim(-0.6, len(panels) - 0.4)
             axis.spines[["top", "right"]].set_visible(False)
