@@ -215,7 +215,8 @@ def test_rows_of_another_run_are_refused_until_they_are_discarded(planted, kille
     model, _ = planted
     made = {"questions": planted_questions(), **SMALL, "store": tmp_path / "rows"}
     with pytest.raises(
-        StoreError, match=r"belongs to another run: seed, sequences differ .*Give another --out, or --fresh"
+        StoreError,
+        match=r"belongs to another run: seed, sequences differ .*Give another --out, or --fresh with map",
     ):
         measure_roles(model, **made, seed=1)
     (tmp_path / "rows" / "mine.txt").write_text("kept")
@@ -285,7 +286,7 @@ def test_a_stopped_command_continues_and_starts_over_when_told(short, killed, tm
     out = tmp_path / "r.nc"
     (tmp_path / "rows").rename(tmp_path / "r.nc.rows")
     assert main(["roles", "planted", "--out", str(out), "--seed", "1"]) == 2
-    assert "or --fresh" in capsys.readouterr().err
+    assert "or --fresh with map and roles" in capsys.readouterr().err
     assert main(["roles", "planted", "--out", str(out), "--seed", "1", "--fresh"]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["r.nc"]
 

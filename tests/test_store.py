@@ -167,7 +167,7 @@ def test_the_store_of_another_run_is_refused_naming_what_differs(tmp_path, chang
     with open_store(tmp_path / "s") as store:
         fill(store)
     before = contents(tmp_path / "s")
-    with pytest.raises(StoreError, match=message + r"\. Give another --out, or --fresh"):
+    with pytest.raises(StoreError, match=message + r"\. Give another --out, or --fresh with map"):
         open_store(tmp_path / "s", key={**KEY, **change})
     with pytest.raises(StoreError, match="shape differ"):
         open_store(tmp_path / "s", n=71)
@@ -228,7 +228,7 @@ def test_damage_is_refused(tmp_path, damage):
     with open_store(tmp_path / "s") as store:
         fill(store)
     damage(tmp_path / "s")
-    with pytest.raises(StoreError, match=r"is damaged.*Type --fresh"), open_store(tmp_path / "s") as store:
+    with pytest.raises(StoreError, match=r"is damaged.*Start over: --fresh"), open_store(tmp_path / "s") as store:
         store.read()
     discard(tmp_path / "s")  # what --fresh does
     with open_store(tmp_path / "s") as store:

@@ -15,7 +15,6 @@ import xarray as xr
 
 from headatlas.answers import answers_under
 from headatlas.answers.scoring import score, scores
-from headatlas.atlas import provenance
 from headatlas.errors import InputError
 from headatlas.experiments.asked import accepted, prompts_like, run_of, tasks_not_done, z_of
 from headatlas.experiments.heads import (
@@ -160,5 +159,5 @@ def masks(
         model=model.name,
         title=f"The {k} top, random and low heads of each function masked",
         about=f"{held_out}; heads by {method} ({part}); z by {by} at {positions}; "
-        f"{draws} draws of random heads; questions: {provenance(atlas, 'questions', {}).get('name')}",
+        f"{draws} draws of random heads; questions: {questions.name}",
     )

@@ -29,6 +29,8 @@ from headatlas._files import write_text
 from headatlas.errors import RunError, StoreError
 
 MARK = "headatlas rows"
+# How a person starts over (experiments and validate have no such option).
+_AFRESH = "--fresh with map and roles, else remove that folder"
 """The attribute by which a store knows itself: the names of its arrays."""
 
 Rows = Mapping[str, np.ndarray]
@@ -112,7 +114,7 @@ class Store:
             done = self._array("done")[:]
             shapes = {name: tuple(self._array(name).shape) for name in self.arrays}
         except Exception as error:  # zarr raises many kinds for damaged metadata
-            raise StoreError(f"The store at {self.path} is damaged ({error}). Type --fresh to start again.") from error
+            raise StoreError(f"The store at {self.path} is damaged ({error}). Start over: {_AFRESH}.") from error
         wanted = json.loads(json.dumps(key))
         differ = differing(found, wanted)
         if not differ and shapes != {name: (self.n, *dims.values()) for name, dims in self.arrays.items()}:
@@ -122,7 +124,7 @@ class Store:
             raise StoreError(
                 f"{self.path} belongs to another run: {', '.join(differ)} differ"
                 f" ({k}: there {found.get(k)!r}, here {wanted.get(k)!r}).{upgraded(differ)}"
-                " Give another --out, or --fresh."
+                f" Give another --out, or {_AFRESH}."
             )
         marked = np.asarray(done)
         whole = int(np.argmin(marked)) if not marked.all() else len(marked)
@@ -191,11 +193,9 @@ class Store:
             try:
                 whole[part] = array[part]
             except Exception as error:  # a codec's own errors: checksum, truncation
-                raise StoreError(
-                    f"The store at {self.path} is damaged ({error}). Type --fresh to start again."
-                ) from error
+                raise StoreError(f"The store at {self.path} is damaged ({error}). Start over: {_AFRESH}.") from error
             if np.isnan(whole[part]).reshape(part.stop - start, -1).all(axis=1).any():
-                raise StoreError(f"The store at {self.path} is damaged: a chunk is gone. Type --fresh to start again.")
+                raise StoreError(f"The store at {self.path} is damaged: a chunk is gone. Start over: {_AFRESH}.")
         return whole
 
     def close(self) -> None:
