@@ -176,9 +176,10 @@ def test_sign_says_what_is_drawn(sign, drawn) -> None:
 
 
 def test_default_sign_is_the_methods_own() -> None:
+    from headatlas.atlas.tree import BEFORE
     from headatlas.methods.base import methods
 
-    for name in methods:
+    for name in set(methods) & set(BEFORE):  # methods that flat files may hold without saying what they are
         figure = heads_importance(pure_noise(signed=True).assign_coords(method=[name]))
         diverging = panels(figure)[0].images[0].get_cmap().name == "RdBu_r"
         assert diverging == (methods.get(name)().default_sign == "signed")

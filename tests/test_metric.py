@@ -68,7 +68,7 @@ def activations(model, prompts):
 def test_these_methods_choose():
     assert CHOOSERS == [
         "ablation", "ablation_zero", "ablation_resample", "attribution", "integrated_gradients", "dla", "gate_gradient",
-        "head_gating",
+        "head_gating", "knockouts",
     ]  # fmt: skip
 
 

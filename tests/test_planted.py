@@ -326,8 +326,10 @@ def test_the_sweep_is_what_stock_forward_passes_give(case, positions):
 
 
 def table() -> tuple[list[str], dict[tuple[str, str], list[str]]]:
-    """Return the methods of the table of docs/planted.md, and its cells: (case, role) -> one a method."""
-    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in DOC.read_text().splitlines() if line.startswith("|")]
+    """Return the methods of the first table of docs/planted.md, and its cells: (case, role) -> one a method."""
+    first = re.search(r"(?:^\|.*\n)+", DOC.read_text(), re.MULTILINE)
+    assert first
+    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in first.group().splitlines()]
     return [column.replace("`", "") for column in rows[0][2:]], {(row[0], row[1]): row[2:] for row in rows[2:]}
 
 
