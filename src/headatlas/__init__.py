@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headatlas.findings import describe as describe
     from headatlas.models.load import load_model as load_model
     from headatlas.questions.loading import load_questions as load_questions
+    from headatlas.report.pages import explore as explore
     from headatlas.run.pipeline import measure as measure
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "HeadatlasError": "errors",
     "describe": "findings",
+    "explore": "report.pages",
     "heads_importance": "figures",
     "load_atlas": "atlas",
     "load_model": "models.load",

@@ -10,7 +10,7 @@ import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -57,6 +57,9 @@ from headatlas.cli.terminal import (
     which_model,
 )
 from headatlas.errors import HeadatlasError, InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 app = typer.Typer(
     name="headatlas",
@@ -158,6 +161,7 @@ def map_(
             fresh=fresh,
             report=report,
             expect=lambda seconds: say(told_time(seconds, tasks=bool(loaded.tasks) and not keep_unable)),
+            more=write_page,
         )
     for path in written:
         print(path)
@@ -225,6 +229,8 @@ def validate(
         )  # fmt: skip
     for written in save_validation(found, folder):
         print(written)
+    if folder == path.parent and (folder / PAGE).is_file():
+        print(write_page(made, folder))
     say(printable(markdown(found).partition("## In short")[2].partition("##")[0].strip()))
 
 
@@ -377,6 +383,63 @@ def findings(
 
     found = describe(load_atlas(atlas_path(atlas), samples=False), method=method)
     print(found.to_json() if json_ else found.to_markdown())
+
+
+@app.command()
+def report(
+    atlas: Annotated[Path, typer.Argument(help="atlas.nc, or the folder it is in.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default: report.html beside the atlas.")] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples/--no-examples", help="Run one example a task, where that was not done yet.")
+    ] = True,
+    model_option: ModelOption = None,
+    questions: Annotated[
+        str | None, typer.Option("--questions", "-q", help="The set it was made of; default: by its name.")
+    ] = None,
+    dtype: AtlasDtype = "auto",
+    device: Device = None,
+    revision: Revision = None,
+    trust_remote_code: TrustRemoteCode = False,
+    split: Split = None,
+    column: Column = None,
+) -> None:
+    """Write an atlas as one interactive page that needs neither Python nor a network."""
+    from headatlas.atlas import load_atlas, provenance
+    from headatlas.report.content import beside
+    from headatlas.report.pages import weights_of
+    from headatlas.run.examples import examples as run_examples
+    from headatlas.run.examples import save_examples
+
+    path = atlas_path(atlas)
+    if out is not None and out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"A page is written as .html, and '{out}' is not.")
+    made = load_atlas(path)
+    if examples and beside(path.parent, weights_of(made)).examples is None:
+        from headatlas.experiments.asked import prompts_like
+        from headatlas.questions.loading import read_questions
+
+        try:
+            named = questions or str(provenance(made, "questions", {}).get("name"))
+            loaded = read_questions(named, reading_of(column, split, None)).first_items(ASKED)
+            head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=False)
+            with progress() as told:
+                save_examples(
+                    run_examples(head_model, prompts_like(head_model, made, loaded)[0], made, report=told), path.parent
+                )
+        except HeadatlasError as error:
+            say(printable(f"The page has no examples and no attention: {error} (--no-examples leaves them out.)"))
+    print(write_page(made, path.parent, out))
+
+
+PAGE = "report.html"
+
+
+def write_page(atlas: "xr.DataTree", folder: Path, out: Path | None = None) -> Path:
+    """Write the page of an atlas and what lies beside it."""
+    from headatlas.report.content import beside
+    from headatlas.report.pages import save_page, weights_of
+
+    return save_page(atlas, folder / PAGE if out is None else out, beside(folder, weights_of(atlas)))
 
 
 @app.command()

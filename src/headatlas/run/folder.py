@@ -3,7 +3,8 @@
 1. The run's key (what it maps, with what) is compared with run.json in the folder: another run's folder is
    refused, the same run is continued, or found done.
 2. run.json is written first, marked "running"; activations stream into activations.zarr.
-3. atlas.nc, the heatmaps and the findings are written, each atomically; run.json is marked "complete" last.
+3. atlas.nc, the heatmaps, the findings, examples and whatever else a caller makes of them (the page) are written, each
+   atomically; run.json is marked "complete" last.
 
 It does not know how anything is computed or drawn.
 """
@@ -23,11 +24,22 @@ from headatlas.figures import figures, save_figure
 from headatlas.findings import describe
 from headatlas.models.head_model import HeadModel
 from headatlas.run.estimate import expected
+from headatlas.run.examples import NAME as EXAMPLES
+from headatlas.run.examples import examples, save_examples
 from headatlas.run.pipeline import Plan, execute
 from headatlas.work.job import Report
 from headatlas.work.store import differing, discard, upgraded
 
-OURS = ("atlas.nc", "heatmaps.png", "heatmaps.pdf", "heatmaps.svg", "findings.md", "findings.json")
+OURS = (
+    "atlas.nc",
+    "heatmaps.png",
+    "heatmaps.pdf",
+    "heatmaps.svg",
+    "findings.md",
+    "findings.json",
+    "examples.nc",
+    "report.html",
+)
 
 
 def map_model(
@@ -38,6 +50,7 @@ def map_model(
     fresh: bool = False,
     report: Report | None = None,
     expect: Callable[[dict[str, float | None]], None] | None = None,
+    more: Callable[[xr.DataTree, Path], Path] | None = None,
 ) -> list[Path]:
     """Measure an atlas and write it, its heatmaps and its findings into `out`.
 
@@ -56,6 +69,8 @@ def map_model(
     expect
         Called, before a run starts that nothing is there of yet, with about how many seconds each stage will take
         (`estimate.expected`); without it nothing is timed.
+    more
+        Called with the atlas and the folder when all else is written; returns a file that it wrote (the page).
 
     Returns
     -------
@@ -94,6 +109,11 @@ def map_model(
     found = describe(atlas)
     written.append(write_text(out / "findings.md", found.to_markdown()))
     written.append(write_text(out / "findings.json", found.to_json()))
+    if fresh or not (out / EXAMPLES).is_file():
+        save_examples(examples(model, planned.prompts, atlas, report=report), out)
+    written.append(out / EXAMPLES)
+    if more is not None:
+        written.append(more(atlas, out))
     record["status"] = "complete"
     written.append(write_text(out / "run.json", json.dumps(record, indent=2)))
     return written
