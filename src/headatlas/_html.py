@@ -4,10 +4,14 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 
+def visible(text: object) -> str:
+    """Return `text` with control characters and marks that turn the writing direction spelled, not obeyed."""
+    return "".join(c if c.isprintable() else "\n" if c == "\n" else repr(c)[1:-1] for c in str(text))
+
+
 def shown(text: object) -> str:
     """Return `text` as HTML that shows it literally, in its own writing direction, control characters spelled."""
-    visible = "".join(c if c.isprintable() else "\n" if c == "\n" else repr(c)[1:-1] for c in str(text))
-    return f"<bdi>{escape(visible)}</bdi>"
+    return f"<bdi>{escape(visible(text))}</bdi>"
 
 
 def panel(title: object, rows: Mapping[str, object], below: Iterable[object] = ()) -> str:

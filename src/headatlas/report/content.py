@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from headatlas.atlas import absent_functions, methods_of, pick_methods, provenance, samples_of, unable_functions
+from headatlas.atlas import absent_functions, methods_of, provenance, samples_of, unable_functions
 from headatlas.atlas.map_numbers import take_maps
 from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import about_control
-from headatlas.errors import AtlasError
 from headatlas.findings import Finding, describe
 from headatlas.questions.functions import function_title, order_functions
 from headatlas.report.document import packed
@@ -161,9 +160,7 @@ def _method(atlas: xr.DataTree, method: str, functions: Sequence[str]) -> dict[s
     part = atlas[method].to_dataset()
     own = atlas[method].attrs
     known = [str(f) for f in np.atleast_1d(part["function"].values)]
-    rows = [known.index(f) for f in functions if f in known]
-    if len(rows) != len(functions):
-        raise AtlasError(f"Method '{method}' has other functions than the first one: {', '.join(known)}.")
+    rows = [known.index(f) for f in functions]
     maps = take_maps(atlas, method)
     found: dict[str, Any] = {
         "id": method,
@@ -439,10 +436,3 @@ def _provenance(atlas: xr.DataTree) -> list[list[str]]:
         else:
             rows.append([name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)])
     return rows
-
-
-def chosen_methods(atlas: xr.DataTree, method: str | None) -> tuple[str, ...]:
-    """Return the atlas's methods, `method` first; `InputError` where it has no such method."""
-    names = methods_of(atlas)
-    first = pick_methods(atlas, method)[0]
-    return (first, *(name for name in names if name != first))

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from headatlas._html import visible
+
 VENDORED = ("d3.min.js", "plot.min.js")
 """In the order in which they are loaded. Their licences stand beside them."""
 
@@ -92,7 +94,7 @@ def document(title: str, body: str, scripts: tuple[str, ...], content: Any) -> s
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">\n',
-            f"<title>{escape(title)}</title>\n<style>{template('page.css')}</style></head>\n<body>{body}\n",
+            f"<title>{escape(visible(title))}</title>\n<style>{template('page.css')}</style></head>\n<body>{body}\n",
             f'<script type="application/json" id="content">{embedded(content)}</script>\n',
             *(f"<script>{part}</script>\n" for part in parts),
             "</body></html>\n",

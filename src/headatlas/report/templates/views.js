@@ -127,7 +127,7 @@ function validationOf(fn) {
     figure(`deletion-${fn.id}`, `What its held-out tasks lose when k heads are removed together, with 95% intervals: ${Object.values(names).slice(0, W).join(", ")}.`, plot({
       width: wide(440), height: 240, x: { label: "heads removed", type: "log", ticks: v.ks, tickFormat: String }, y: { label: "loss, logits", grid: true }, color: { domain: curve.map((r) => r.what).filter((w, i, all) => all.indexOf(w) === i), range: tints },
       marginRight: 110, ariaLabel: `Deletion curves of ${short(fn.title)}`,
-      marks: [Plot.ruleY([0]), Plot.link(curve, { x1: "k", x2: "k", y1: "low", y2: "high", stroke: "what", strokeOpacity: 0.5, dx: (r) => 0 }), Plot.line(curve, { x: "k", y: "value", stroke: "what", strokeWidth: 2 }), Plot.dot(curve, { x: "k", y: "value", fill: "what", r: 3 }),
+      marks: [Plot.ruleY([0]), Plot.link(curve, { x1: "k", x2: "k", y1: "low", y2: "high", stroke: "what", strokeOpacity: 0.5 }), Plot.line(curve, { x: "k", y: "value", stroke: "what", strokeWidth: 2 }), Plot.dot(curve, { x: "k", y: "value", fill: "what", r: 3 }),
         Plot.text(curve.filter((r) => r.k === v.ks[v.ks.length - 1]), { x: "k", y: "value", text: "what", textAnchor: "start", dx: 6, fill: "what" })],
     }), curve),
     figure(`dissociation-${fn.id}`, `What each function's held-out tasks lose without this one's ${v.k} most specific heads. Red: its own.`, plot({
