@@ -2,7 +2,7 @@
 
 python benchmarks/page.py [ATLAS]      (a folder that `make map` made: also the page of the default run)
 
-The largest is of random numbers: 80 layers x 64 heads, 8 functions, 5 methods. Needs Chromium (apt-get install chromium).
+The largest is of random numbers: 80 layers x 64 heads, 8 functions, 5 methods. Needs Chromium (Debian's package).
 """
 
 import statistics
@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from _line import line
 from playwright.sync_api import Browser, sync_playwright
 
+from _line import line
 from headatlas.report import explore, save_page
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -29,7 +29,8 @@ def held(html):
 
 
 def array(given):
-    return np.frombuffer(base64.b64decode(given["data"]), given["type"]).reshape(given["shape"])
+    values = np.frombuffer(base64.b64decode(given["data"]), given["type"]).reshape(given["shape"])
+    return values * given.get("step", 1)
 
 
 def test_the_page_holds_every_number_of_the_atlas():
@@ -44,7 +45,7 @@ def test_the_page_holds_every_number_of_the_atlas():
         tasks = method["tasks"]
         for name, own in zip(tasks["names"], array(tasks["maps"]), strict=True):
             by_hand = samples.values[part["samples"]["task"].values == name].mean(0)
-            np.testing.assert_allclose(own.reshape(by_hand.shape), by_hand, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(own.reshape(by_hand.shape), by_hand, atol=5e-5)
     assert [f["id"] for f in found["functions"]] == list(atlas["function"].values)
     assert found["functions"][3]["unable"] and found["functions"][3]["accuracy"][0] == pytest.approx(
         float(atlas["answer_accuracy"][3])

@@ -24,7 +24,7 @@ from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
 from headatlas.controls import about_control
 from headatlas.findings import Finding, describe
 from headatlas.questions.functions import function_title, order_functions
-from headatlas.report.document import packed
+from headatlas.report.document import packed, rounded
 from headatlas.roles.definitions import ROLES
 from headatlas.roles.files import load_roles
 from headatlas.run.examples import load_examples
@@ -253,7 +253,7 @@ def _tasks(part: xr.Dataset, samples: xr.Dataset, functions: Sequence[str]) -> d
     found: dict[str, Any] = {
         "names": list(tasks.names),
         "function": tasks.function.tolist(),
-        "maps": packed(tasks.maps()),
+        "maps": rounded(tasks.maps()),
     }
     if "task_similarity" in part:
         there = [str(t) for t in part["task"].values]

@@ -31,6 +31,13 @@ def packed(values: Any, kind: str = "float32") -> dict[str, Any]:
     return {"type": kind, "shape": list(array.shape), "data": base64.b64encode(array.tobytes()).decode("ascii")}
 
 
+def rounded(values: Any) -> dict[str, Any]:
+    """Return an array as `packed` does, in half the room: whole steps of the largest value's 32767th."""
+    array = np.nan_to_num(np.asarray(values, np.float64))
+    step = float(np.abs(array).max(initial=0.0)) / 32767 or 1.0
+    return {**packed(np.rint(array / step), "int16"), "step": step}
+
+
 def plain(value: Any) -> Any:
     """Return `value` with numpy's scalars as Python's, what is not finite as None, and keys as text."""
     if isinstance(value, dict):

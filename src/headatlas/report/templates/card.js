@@ -51,7 +51,7 @@ function numbersOf(at) {
 }
 
 function rolesOf(at) {
-  if (!DATA.roles.length) return el("p", { class: "faint" }, "What it attends to by rule (previous token, induction, …) is not measured here: headatlas roles MODEL --out roles.nc, in the atlas's folder.");
+  if (!DATA.roles.length) return el("p", { class: "faint" }, "What it attends to by rule (previous token, induction, …) is not measured here. Type: headatlas roles MODEL --out ATLAS/roles.nc, then headatlas report ATLAS.");
   const rows = DATA.roles.map((role) => {
     const all = unpack(role.values), value = all[at];
     const above = all.reduce((n, v) => n + (v > value), 0);

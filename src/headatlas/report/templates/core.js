@@ -4,7 +4,7 @@
 const DATA = JSON.parse(document.getElementById("content").textContent);
 const $ = (id) => document.getElementById(id);
 
-const TYPES = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array };
+const TYPES = { float32: Float32Array, int32: Int32Array, int16: Int16Array, uint8: Uint8Array };
 function unpack(packed) {
   if (!packed) return null;
   if (!packed.values) {
@@ -12,6 +12,7 @@ function unpack(packed) {
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     packed.values = new TYPES[packed.type](bytes.buffer);
+    if (packed.step) packed.values = Float32Array.from(packed.values, (whole) => whole * packed.step);
     packed.data = "";
   }
   return packed.values;

@@ -204,7 +204,7 @@ function dissociationFigure() {
   const bright = (value) => { const c = d3.lab(paint(value)); return c.l > 55 ? "#111" : "#fff"; };
   const size = wide(700);
   const drawn = plot({
-    width: size, height: size * 0.55 + 60, marginLeft: 150, marginBottom: 90, color: { type: "identity" }, x: { label: "tasks asked", domain: names, tickRotate: -35, padding: 0 }, y: { label: null, domain: names, padding: 0 }, ariaLabel: "Dissociation matrix",
+    width: size, height: size * 0.55 + 60, marginLeft: 150, marginBottom: 100, color: { type: "identity" }, x: { label: null, domain: names, tickRotate: -35, padding: 0 }, y: { label: null, domain: names, padding: 0 }, ariaLabel: "Dissociation matrix",
     marks: [Plot.cell(rows, { x: "asked", y: "removed", fill: (r) => paint(r.value) }), Plot.text(rows, { x: "asked", y: "removed", text: (r) => number(r.value, 1), fill: (r) => bright(r.value) }),
       Plot.tip(rows, Plot.pointer({ x: "asked", y: "removed", title: (r) => `without the heads of ${r.removed},\n${r.asked} loses ${number(r.value, 1)} (${number(r.low, 1)} to ${number(r.high, 1)})` }))],
   });
