@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headatlas import roles as roles
     from headatlas.atlas import load_atlas as load_atlas
     from headatlas.atlas import save_atlas as save_atlas
+    from headatlas.comparison.across import compare as compare
     from headatlas.errors import HeadatlasError as HeadatlasError
     from headatlas.figures import save_figure as save_figure
     from headatlas.figures.heads_importance import heads_importance as heads_importance
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "HeadatlasError": "errors",
+    "compare": "comparison.across",
     "describe": "findings",
     "explore": "report.pages",
     "heads_importance": "figures",

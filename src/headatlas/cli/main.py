@@ -431,6 +431,53 @@ def report(
     print(write_page(made, path.parent, out))
 
 
+@app.command()
+def compare(
+    atlases: Annotated[list[str], typer.Argument(help="Two or more: folder, atlas.nc, or NAME=folder.")],
+    method: Annotated[str | None, typer.Option(help="Whose maps; default the first that all have.")] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for compare.html, .md, .png, .nc.")] = Path(
+        "compare"
+    ),
+) -> None:
+    """Compare models (or seeds, templates, question sets): do they cut tasks alike, and where do functions lie?"""
+    from headatlas.atlas import load_atlas
+    from headatlas.comparison import compare as compared
+    from headatlas.comparison import save_comparison
+    from headatlas.comparison.words import comparison_short
+    from headatlas.report import save_comparison_page
+
+    named: dict[str, Any] = {}
+    for given in atlases:
+        name, sign, path = given.partition("=")
+        path = path if sign and not Path(given).exists() else given
+        if path != given and name in named:
+            raise InputError(f"Two atlases are named '{name}'. Give each a name of its own.")
+        named[name if path != given else f"\x00{len(named)}"] = load_atlas(atlas_path(Path(path)))
+    found = compared(
+        list(named.values()) if all(n.startswith("\x00") for n in named) else _all_named(named),
+        method=method,
+        seed=seed,
+    )
+    for written in (*save_comparison(found, out), save_comparison_page(found, out / "compare.html")):
+        print(written)
+    for n, line in enumerate(comparison_short(found), start=1):
+        say(printable(f"{n}. {line}"))
+
+
+def _all_named(given: dict[str, Any]) -> dict[str, Any]:
+    """Return atlases by name, those that got none named after their models."""
+    from headatlas.atlas import provenance
+
+    def name(key: str, atlas: Any) -> str:
+        return key if not key.startswith("\x00") else str(provenance(atlas, "model", {}).get("name"))
+
+    found = {name(key, atlas): atlas for key, atlas in given.items()}
+    if len(found) < len(given):
+        raise InputError("Two atlases have one name. Give names: NAME=folder.")
+    return found
+
+
 PAGE = "report.html"
 
 

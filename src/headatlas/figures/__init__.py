@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headatlas._registry import Registry
 from headatlas.atlas.variables import KIND
 from headatlas.figures.ablation_curves import ablation_curves as ablation_curves
+from headatlas.figures.comparison import comparison as comparison
 from headatlas.figures.dissociation import dissociation as dissociation
 from headatlas.figures.experiment import experiment as experiment
 from headatlas.figures.frame import save_figure as save_figure
@@ -80,3 +81,4 @@ figures.register("roles", Drawing(roles, "roles"))
 figures.register("dissociation", Drawing(dissociation, "dissociation"))
 figures.register("ablation_curves", Drawing(ablation_curves, "ablation_curves"))
 figures.register("experiment", Drawing(experiment, "experiment"))
+figures.register("comparison", Drawing(comparison, "compare"))

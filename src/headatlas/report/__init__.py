@@ -1,4 +1,4 @@
-"""An atlas as one page that stands alone: `explore` in a notebook, `save_page` as a file.
+"""An atlas, or a comparison of several, as one page that stands alone: `explore` in a notebook, `save_page` as a file.
 
 `content` (numbers of the atlas -> plain values), `document` (plain values -> one HTML file without network),
 ``templates/`` (markup, style, script), ``vendored/`` (D3 and Observable Plot as they were released).
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from headatlas._lazy import from_homes
 
 if TYPE_CHECKING:
+    from headatlas.report.compared import comparison_page as comparison_page
+    from headatlas.report.compared import save_comparison_page as save_comparison_page
     from headatlas.report.content import Beside as Beside
     from headatlas.report.content import beside as beside
     from headatlas.report.pages import Page as Page
@@ -21,7 +23,9 @@ _HOMES = {
     "beside": "content",
     "Page": "pages",
     "explore": "pages",
+    "comparison_page": "compared",
     "page": "pages",
+    "save_comparison_page": "compared",
     "save_page": "pages",
 }
 
