@@ -45,7 +45,7 @@ function pairsFigure(pair) {
 function picture() {
   const rows = DATA.models.flatMap((model, m) => DATA.tasks.map((t, i) => ({ model, m, ...t, x: DATA.places[m][i][0], y: DATA.places[m][i][1] })));
   const drawn = plot({
-    width: wide(560), height: 460, x: { axis: null }, y: { axis: null }, symbol: { domain: DATA.models, range: SHAPES.slice(0, DATA.models.length) }, ariaLabel: "Tasks in one picture",
+    width: wide(560), height: 460, inset: 12, x: { axis: null }, y: { axis: null }, symbol: { domain: DATA.models, range: SHAPES.slice(0, DATA.models.length) }, ariaLabel: "Tasks in one picture",
     marks: [Plot.line(rows, { x: "x", y: "y", z: (r) => `${r.function}|${r.name}`, stroke: (r) => tintOf(r.function), strokeOpacity: 0.5 }), Plot.dot(rows, { x: "x", y: "y", symbol: "model", fill: (r) => tintOf(r.function), r: 4 }),
       Plot.tip(rows, Plot.pointer({ x: "x", y: "y", title: (r) => `${short(r.name, 40)}\n${short(titleOf(r.function), 40)}\n${short(r.model, 40)}` }))],
     color: { type: "identity" },
