@@ -29,7 +29,7 @@ FIGURES = ("heatmaps", "heatmaps-probe", "general_specific-ablation", "method_ag
 def promised(figures):
     """Return the files that a run writes, in order."""
     drawn = [f"{figure}.{kind}" for figure in figures for kind in ("png", "pdf", "svg")]
-    return ["atlas.nc", *drawn, "findings.md", "findings.json", "run.json"]
+    return ["atlas.nc", *drawn, "findings.md", "findings.json", "examples.nc", "report.html", "run.json"]
 
 
 FUNCTIONS = {"retrieval": "Anna", "inference": "the green fox", "math_calculation": "12"}

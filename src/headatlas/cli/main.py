@@ -353,6 +353,10 @@ def figure(
     scale: Annotated[str, typer.Option(help="shared, or one colour scale a panel: panel.")] = "shared",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Path without ending; default heatmaps.")] = None,
     formats: Annotated[str, typer.Option("--format", help="png, pdf, svg, with commas.")] = "png,pdf,svg",
+    head: Annotated[str | None, typer.Option(help="Which head, of a head's card: L20H8.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="For print: column, text or slide (widths); the caption goes into a .txt file.")
+    ] = None,
 ) -> None:
     """Draw a figure from an atlas."""
     from headatlas.atlas import load_atlas
@@ -361,13 +365,17 @@ def figure(
 
     path = atlas_path(atlas)
     draw = figures.get(name)
-    options = {"method": method, "sign": sign, "scale": None if scale == "shared" else scale}
+    options = {"method": method, "sign": sign, "scale": None if scale == "shared" else scale, "head": head}
     given = {key: value for key, value in options.items() if value is not None}
     if other := sorted(given.keys() - inspect.signature(draw.draw).parameters.keys()):
         raise InputError(f"Figure '{name}' has no --{other[0]}. Leave it out.")
-    drawn = draw(load_roles(path) if name == "roles" else load_atlas(path, samples=False), **given)
-    stem = out or path.with_name(draw.stem + ("" if method is None else f"-{method}"))
-    for written in save_figure(drawn, stem, [f.strip() for f in formats.split(",")]):
+    if "head" in inspect.signature(draw.draw).parameters and head is None:
+        raise InputError(f"Figure '{name}' is of one head. Give --head, e.g. --head L20H8.")
+    narrow: dict[str, Any] = {"columns": 2} if style == "column" and name == "heads_importance" else {}
+    source = load_roles(path) if draw.of == "roles" else load_atlas(path, samples=draw.of == "samples")
+    drawn = draw(source, **given, **narrow)
+    stem = out or path.with_name("-".join([draw.stem, *(one for one in (method, head) if one)]))
+    for written in save_figure(drawn, stem, [f.strip() for f in formats.split(",")], style=style):
         print(written)
 
 

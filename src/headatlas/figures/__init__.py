@@ -16,9 +16,13 @@ from headatlas.figures.dissociation import dissociation as dissociation
 from headatlas.figures.experiment import experiment as experiment
 from headatlas.figures.frame import save_figure as save_figure
 from headatlas.figures.general_specific import general_specific as general_specific
+from headatlas.figures.head_card import head_card as head_card
+from headatlas.figures.head_roles import head_roles as head_roles
 from headatlas.figures.heads_importance import heads_importance as heads_importance
+from headatlas.figures.layer_profiles import layer_profiles as layer_profiles
 from headatlas.figures.method_agreement import method_agreement as method_agreement
 from headatlas.figures.roles import roles as roles
+from headatlas.figures.sorted_importance import sorted_importance as sorted_importance
 from headatlas.figures.task_similarity import task_similarity as task_similarity
 
 if TYPE_CHECKING:
@@ -40,12 +44,15 @@ class Drawing:
         Whether ``headatlas map`` draws it: once a "method", once an "atlas", or not ("").
     applies
         Whether there is something to draw, given an atlas and the method (None: of the whole atlas).
+    of
+        What it is drawn of: an "atlas", one with its methods' "samples", "roles", or a "dataset" of its own.
     """
 
     draw: "Callable[..., Figure]"
     stem: str
     by_map: Literal["method", "atlas", ""] = ""
     applies: "Callable[[xr.DataTree, str | None], bool]" = lambda atlas, method: True
+    of: Literal["atlas", "samples", "roles", "dataset"] = "atlas"
 
     def __call__(self, *args: Any, **options: Any) -> "Figure":
         """Draw it."""
@@ -77,8 +84,12 @@ figures.register(
         lambda atlas, method: method is not None and "task_similarity" in atlas[method],
     ),
 )
-figures.register("roles", Drawing(roles, "roles"))
-figures.register("dissociation", Drawing(dissociation, "dissociation"))
-figures.register("ablation_curves", Drawing(ablation_curves, "ablation_curves"))
-figures.register("experiment", Drawing(experiment, "experiment"))
-figures.register("comparison", Drawing(comparison, "compare"))
+figures.register("layer_profiles", Drawing(layer_profiles, "layer_profiles"))
+figures.register("sorted_importance", Drawing(sorted_importance, "sorted_importance", of="samples"))
+figures.register("head_card", Drawing(head_card, "head", of="samples"))
+figures.register("roles", Drawing(roles, "roles", of="roles"))
+figures.register("head_roles", Drawing(head_roles, "head_roles", of="roles"))
+figures.register("dissociation", Drawing(dissociation, "dissociation", of="dataset"))
+figures.register("ablation_curves", Drawing(ablation_curves, "ablation_curves", of="dataset"))
+figures.register("experiment", Drawing(experiment, "experiment", of="dataset"))
+figures.register("comparison", Drawing(comparison, "compare", of="dataset"))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from headatlas._files import atomic
+from headatlas._files import atomic, write_text
+from headatlas._registry import suggest
 from headatlas.atlas import provenance
 from headatlas.errors import InputError
 
@@ -50,15 +51,62 @@ def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
     return literal(model) if model else "not named in this atlas"
 
 
-def save_figure(
-    figure: "Figure", path_stem: str | Path, formats: Iterable[str] = ("png", "pdf", "svg")
-) -> tuple[Path, ...]:
-    """Write `figure` as ``<path_stem>.<format>`` for each format, atomically; the same bytes each time.
+WIDTHS = {"column": 3.35, "text": 6.9, "slide": 10.0}
+"""Styles for print: widths in inches of a column, of a page's text, and of a slide."""
+
+
+def caption_of(figure: "Figure") -> str:
+    """Return what a figure says of itself over and under its panels, as running text."""
+    parts = [figure.get_suptitle(), figure.get_supxlabel()]
+    return " ".join(" ".join(part.split()) for part in parts if part)
+
+
+def sized(figure: "Figure", style: str) -> "Figure":
+    """Bring a figure to a width for print; what it says of itself is taken out, for the caption.
 
     Raises
     ------
     InputError
-        A format that matplotlib can't write.
+        An unknown style.
+    """
+    if style not in WIDTHS:
+        raise InputError(f"Unknown style '{style}'.{suggest(style, list(WIDTHS))}")
+    for part in (figure._suptitle, figure._supxlabel):  # type: ignore[attr-defined]  # public setters keep the room
+        if part is not None:
+            part.set_text("")
+            part.set_in_layout(False)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(WIDTHS[style], height * max(0.7, WIDTHS[style] / width))
+    return figure
+
+
+def save_figure(
+    figure: "Figure",
+    path_stem: str | Path,
+    formats: Iterable[str] = ("png", "pdf", "svg"),
+    *,
+    style: str | None = None,
+    caption: bool = False,
+) -> tuple[Path, ...]:
+    """Write `figure` as ``<path_stem>.<format>`` for each format, atomically; the same bytes each time.
+
+    Parameters
+    ----------
+    figure
+        What one of the figures returned.
+    path_stem
+        Path without ending.
+    formats
+        Endings that matplotlib knows.
+    style
+        "column", "text" or "slide": bring it to that width (`WIDTHS`), its caption out of the picture.
+    caption
+        Also write what the figure says of itself as ``<path_stem>.txt``; with a style always.
+
+    Raises
+    ------
+    InputError
+        A format that matplotlib can't write, or an unknown style.
     RunError
         The folder can't be written, or the disk is full.
     """
@@ -67,11 +115,16 @@ def save_figure(
     for kind in formats:
         if kind not in known:
             raise InputError(f"Can't save a figure as '{kind}'. Known: {', '.join(sorted(known))}.")
+    told = caption_of(figure)
+    if style is not None:
+        sized(figure, style)
     for kind in formats:
         path = stem.with_name(f"{stem.name}.{kind}")
         with atomic(path) as partial:
             _write(figure, partial, kind)
         paths.append(path)
+    if told and (caption or style is not None):
+        paths.append(write_text(stem.with_name(f"{stem.name}.txt"), told + "\n"))
     return tuple(paths)
 
 

@@ -143,6 +143,7 @@ def heads_importance(
     scale: str = "shared",
     functions: Sequence[str] | None = None,
     clip: float | None = None,
+    columns: int | None = None,
 ) -> "Figure":
     """Draw every function's map of the heads.
 
@@ -162,6 +163,8 @@ def heads_importance(
     clip
         The scale's upper end, in units of importance. By default a round number: the largest value's, or the
         99.5% quantile's if the largest value is more than three times that quantile.
+    columns
+        How many panels stand in a row; by default four for eight. Two fit a column of print.
 
     Returns
     -------
@@ -176,6 +179,8 @@ def heads_importance(
         The Dataset is no atlas, or holds no head.
     """
     check_scale(scale, clip)
+    if columns is not None and columns < 1:
+        raise InputError(f"{columns} panels in a row can't be drawn. Give columns=1 or more.")
     tree = as_atlas(atlas)
     (name, *_) = pick_methods(tree, method)
     maps = take_maps(tree, name, sign=sign, functions=functions)
@@ -185,8 +190,9 @@ def heads_importance(
     specific = specific_heads(part, maps.functions)
     told = verdict(part, maps, specific)
     return draw_maps(
-        maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=specific, verdict=told
-    )
+        maps, part, own, scale=scale, clip=clip, basis=basis, absent=absent, outlined=specific, verdict=told,
+        columns=columns,
+    )  # fmt: skip
 
 
 def check_scale(scale: str, clip: float | None = None) -> None:
@@ -208,6 +214,7 @@ def draw_maps(
     absent: Sequence[str] = (),
     outlined: Bool[np.ndarray, "function layer head"] | None = None,
     verdict: str = "",
+    columns: int | None = None,
 ) -> "Figure":
     """Draw `maps`, a panel each.
 
@@ -227,6 +234,8 @@ def draw_maps(
         Which heads get an outline: those specific to the function.
     verdict
         One line over the grid: what it comes to.
+    columns
+        Panels in a row.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -235,7 +244,7 @@ def draw_maps(
     panels = order_functions([*maps.functions, *absent]) if absent else maps.functions
     if outlined is not None:
         basis = (*basis, f"outlined: heads specific to a function, q < {ALPHA} ({int(outlined.sum())})")
-    rows, columns = grid(len(panels))
+    rows, columns = grid(len(panels)) if columns is None else (-(-len(panels) // columns), columns)
     width, height = figure_size(maps, rows, columns, scale)
     unable = set(unable_functions(part)) - set(absent)
     marked = [f in unable for f in panels]
@@ -298,7 +307,7 @@ def _draw_panels(
     image: Any = None
     for at, axis in enumerate(axes.flat[:n]):
         lowest, left = at + columns >= n, at % columns == 0
-        width = 23 if columns <= 4 else 18
+        width = 17 if columns == 2 and n > 4 else 23 if columns <= 4 else 18
         if panels[at] not in maps.functions:
             _draw_absent(axis, panels[at], width)
             continue

@@ -35,6 +35,8 @@ from headatlas.validation.files import NAME as VALIDATION
 from headatlas.validation.files import load_validation
 from headatlas.validation.words import markdown as validation_words
 
+FILE = ("schema_version", "complete")
+"""Attributes of the file, not of the run."""
 TOP_ITEMS = 3
 """Of every head and function."""
 ARRAYS = {
@@ -429,7 +431,7 @@ def view_of(finding: Finding) -> dict[str, str]:
 def _provenance(atlas: xr.DataTree) -> list[list[str]]:
     """Return what an atlas says of how it was made, as rows of name and text."""
     rows: list[list[str]] = []
-    for name in map(str, atlas.attrs):
+    for name in (n for n in map(str, atlas.attrs) if n not in FILE):
         value = provenance(atlas, name)
         if isinstance(value, dict):
             rows += [[f"{name}: {key}", str(inner)] for key, inner in value.items()]
