@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from headatlas import roles as roles
     from headatlas.atlas import load_atlas as load_atlas
     from headatlas.atlas import save_atlas as save_atlas
+    from headatlas.atlas.tidy import to_frame as to_frame
     from headatlas.comparison.across import compare as compare
     from headatlas.errors import HeadatlasError as HeadatlasError
     from headatlas.figures import save_figure as save_figure
     from headatlas.figures.heads_importance import heads_importance as heads_importance
     from headatlas.findings import describe as describe
+    from headatlas.findings.glance import summary as summary
     from headatlas.models.load import load_model as load_model
     from headatlas.questions.loading import load_questions as load_questions
     from headatlas.report.pages import explore as explore
@@ -42,6 +44,8 @@ _HOMES = {
     "measure": "run.pipeline",
     "save_atlas": "atlas",
     "save_figure": "figures",
+    "summary": "findings.glance",
+    "to_frame": "atlas.tidy",
 }
 _MODULES = ("figures", "interventions", "methods", "roles")
 """Reached as ``ha.figures.method_agreement``, ``ha.methods.Probe``, ``ha.roles.measure_roles``."""

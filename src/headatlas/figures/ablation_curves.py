@@ -31,7 +31,8 @@ def ablation_curves(validation: xr.Dataset, *, outcome: str | None = None) -> "F
         Not a validation, or an outcome that was not measured.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+
+    from headatlas.figures.canvas import Figure
 
     _, _, outcome = chosen_part(validation, what="specific", k=None, outcome=outcome)
     part = validation.sel(outcome=outcome)

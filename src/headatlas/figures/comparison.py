@@ -43,9 +43,10 @@ def comparison(found: xr.Dataset) -> "Figure":
     if "similarity" not in found:
         raise InputError("These atlases have fewer than three tasks in common: there is nothing to draw.")
     import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
+
+    from headatlas.figures.canvas import Figure
 
     models = [str(a) for a in found["atlas"].values]
     own = [str(f) for f in found["task_function"].values]

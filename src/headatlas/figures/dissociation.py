@@ -41,8 +41,9 @@ def dissociation(
         Not among what was measured.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
+
+    from headatlas.figures.canvas import Figure
 
     part, at, outcome = chosen_part(validation, what=what, k=k, outcome=outcome)
     functions = [str(f) for f in part["function"].values]

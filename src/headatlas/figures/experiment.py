@@ -39,7 +39,8 @@ def experiment(found: xr.Dataset, *, score: str | None = None) -> "Figure":
         No experiment, or no such score.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+
+    from headatlas.figures.canvas import Figure
 
     if "value" not in found or "condition" not in found.dims:
         raise InputError("This is no experiment's. Make one with: headatlas experiment")

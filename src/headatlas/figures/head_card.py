@@ -38,7 +38,8 @@ def head_card(atlas: xr.DataTree | xr.Dataset, head: str | tuple[int, int]) -> "
         No such head.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+
+    from headatlas.figures.canvas import Figure
 
     tree = as_atlas(atlas)
     names = methods_of(tree)

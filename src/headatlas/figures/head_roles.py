@@ -41,8 +41,9 @@ def head_roles(found: xr.Dataset) -> "Figure":
         raise InputError("This Dataset holds no roles to colour heads by. Measure them with: headatlas roles MODEL.")
     import matplotlib as mpl
     from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
+
+    from headatlas.figures.canvas import Figure
 
     values = np.nan_to_num(np.stack([found[n].transpose("layer", "head").values for n in names]).astype(np.float64))
     top = values.max(axis=(1, 2), keepdims=True)

@@ -238,8 +238,9 @@ def draw_maps(
         Panels in a row.
     """
     import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from headatlas.figures.canvas import Figure
 
     panels = order_functions([*maps.functions, *absent]) if absent else maps.functions
     if outlined is not None:

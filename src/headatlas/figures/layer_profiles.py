@@ -37,7 +37,8 @@ def layer_profiles(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None
     if "layer_share" not in part:
         raise InputError(f"Method '{name}' has no layer profiles in this atlas. Make one with headatlas map.")
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+
+    from headatlas.figures.canvas import Figure
 
     maps = take_maps(tree, name)
     share = part["layer_share"].transpose("function", "layer").sel(function=list(maps.functions))

@@ -29,7 +29,8 @@ def method_agreement(atlas: xr.DataTree | xr.Dataset) -> "Figure":
     if "agreement" not in root or root.sizes["one_method"] < 2:
         raise InputError("Agreement is between methods, and this atlas has one. Map with --method probe,ablation.")
     import matplotlib as mpl
-    from matplotlib.figure import Figure
+
+    from headatlas.figures.canvas import Figure
 
     methods = [str(m) for m in root["one_method"].values]
     table = root["agreement"].transpose("one_method", "other_method", "function").values

@@ -54,8 +54,9 @@ def roles(found: xr.Dataset, *, roles: Sequence[str] | None = None) -> "Figure":
         A role that is not in `found`, or a Dataset without roles.
     """
     import matplotlib
-    from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    from headatlas.figures.canvas import Figure
 
     known = [name for name in ROLES if name in found]
     names = known if roles is None else list(roles)

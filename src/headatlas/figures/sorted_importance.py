@@ -36,8 +36,8 @@ def sorted_importance(atlas: xr.DataTree | xr.Dataset, *, method: str | None = N
         No such method, or the atlas holds no samples of it.
     """
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
+    from headatlas.figures.canvas import Figure
     from headatlas.stats.null_order import null_order
 
     tree = as_atlas(atlas)

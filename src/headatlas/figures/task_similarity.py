@@ -43,8 +43,9 @@ def task_similarity(atlas: xr.DataTree | xr.Dataset, *, method: str | None = Non
             "This atlas has no similarity of tasks: its questions name none, or fewer than two functions have two."
         )
     import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
+
+    from headatlas.figures.canvas import Figure
 
     part = method_part(tree, name)
     part = part.isel(task=np.argsort(part["task_order"].values), other_task=np.argsort(part["task_order"].values))
