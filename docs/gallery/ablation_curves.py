@@ -1,0 +1,12 @@
+"""What held-out tasks lose as more heads are removed."""
+
+import sys
+from pathlib import Path
+
+import headatlas as ha
+from headatlas.validation import load_validation
+
+folder, picture = sys.argv[1], Path(sys.argv[2])
+validation = load_validation(folder)  # headatlas validate ATLAS
+figure = ha.figures.ablation_curves(validation)
+ha.save_figure(figure, picture.with_suffix(""), ["png"])
