@@ -73,6 +73,7 @@ def own(draw, n=5):
     return draw.normal(size=(len(FUNCTION), n))
 
 
+@pytest.mark.slower
 @pytest.mark.parametrize("common", ["nothing", "functions", "design"])
 def test_what_is_not_in_common_is_not_called(common):
     """Both models have structure of their own; in common they have nothing, their functions, or forms and kinds."""
@@ -95,6 +96,7 @@ def test_what_is_not_in_common_is_not_called(common):
         assert np.mean(calls[way]) > 0.6, "and what is in common is found"
 
 
+@pytest.mark.slower
 def test_what_is_in_common_is_found_and_its_size_is_right_without_noise():
     raw, clean, truth, p = [], [], [], []
     for seed in range(30):
