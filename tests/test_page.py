@@ -317,7 +317,11 @@ def test_it_prints_all_views(opened, tmp_path):
     page = opened()
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("#view-findings").is_visible() and page.locator("#controls").is_hidden()
+    page.set_viewport_size({"width": 794, "height": 1123})  # paper: a browser may resize for it
+    page.wait_for_timeout(200)
+    for view in ("maps", "functions", "tasks", "methods", "findings", "about"):
+        assert page.locator(f"#view-{view}").is_visible()
+    assert page.locator("#controls").is_hidden() and page.locator(".show").first.is_visible(), "folded findings too"
     page.pdf(path=tmp_path / "page.pdf")
     assert (tmp_path / "page.pdf").stat().st_size > 20_000
 

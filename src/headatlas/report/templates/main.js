@@ -10,7 +10,9 @@ function drawView(view) {
   made[view] = key;
   $(`view-${view}`).replaceChildren(...VIEWS[view]().flat().filter(Boolean));
 }
+let printing = false; // all views are shown; what the browser resizes for paper must not hide them again
 function render() {
+  if (printing) return;
   if (!(state.v in VIEWS)) state.v = "maps";
   for (const view of Object.keys(VIEWS)) {
     $(`view-${view}`).hidden = view !== state.v;
@@ -38,7 +40,7 @@ addEventListener("popstate", () => { readState(); render(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 addEventListener("resize", () => render());
 addEventListener("keydown", (event) => { if (event.key === "Escape" && state.h && !event.target.closest(".panel")) go({ h: "", n: "" }); });
-addEventListener("beforeprint", () => { for (const view of Object.keys(VIEWS)) { if (view !== "maps") drawView(view); $(`view-${view}`).hidden = false; } });
-addEventListener("afterprint", render);
+addEventListener("beforeprint", () => { printing = true; for (const view of Object.keys(VIEWS)) { if (view !== "maps") drawView(view); $(`view-${view}`).hidden = false; } document.querySelectorAll("main details").forEach((one) => { one.open = true; }); });
+addEventListener("afterprint", () => { printing = false; render(); });
 render();
 document.documentElement.dataset.ready = "true";
