@@ -9,6 +9,7 @@ from headatlas.atlas.tree import check_weights as check_weights
 from headatlas.atlas.tree import described as described
 from headatlas.atlas.tree import method_part as method_part
 from headatlas.atlas.tree import methods_of as methods_of
+from headatlas.atlas.tree import model_facts as model_facts
 from headatlas.atlas.tree import pick_methods as pick_methods
 from headatlas.atlas.tree import provenance as provenance
 from headatlas.atlas.tree import samples_of as samples_of

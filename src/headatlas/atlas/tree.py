@@ -276,9 +276,15 @@ def provenance(atlas: xr.DataTree | xr.Dataset, name: str, default: Any = None) 
     return value
 
 
+def model_facts(atlas: xr.DataTree | xr.Dataset) -> dict[str, Any]:
+    """Return what an atlas (or what lies beside it) says of its model: name, weights, …; {} where it says nothing."""
+    facts = provenance(atlas, "model")
+    return facts if isinstance(facts, dict) else {"name": facts} if facts else {}
+
+
 def check_weights(atlas: xr.DataTree, name: str, digest: str) -> None:
     """Raise `InputError` where an atlas is of other weights than those of the model of this name and digest."""
-    made = provenance(atlas, "model", {})
+    made = model_facts(atlas)
     if made.get("weights") != digest:
         raise InputError(
             f"The atlas is of {made.get('name', 'a model that it does not name')}, and the model is {name}: other "

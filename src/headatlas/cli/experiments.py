@@ -20,7 +20,7 @@ from headatlas.cli.terminal import (
     model_of,
     printable,
     progress,
-    reading_of,
+    questions_of,
     say,
     say_slower,
 )
@@ -49,13 +49,11 @@ def _given(
     atlas: Path, questions: str | None, column: list[str] | None, split: str | None, limit: int | None
 ) -> "tuple[xr.DataTree, QuestionSet, Path]":
     """Return an atlas, the questions to ask, and the folder that the atlas is in."""
-    from headatlas.atlas import load_atlas, provenance
-    from headatlas.questions.loading import read_questions
+    from headatlas.atlas import load_atlas
 
     path = atlas_path(atlas)
     made = load_atlas(path)
-    named = questions or str(provenance(made, "questions", {}).get("name"))
-    return made, read_questions(named, reading_of(column, split, limit)), path.parent
+    return made, questions_of(made, questions, column, split, limit), path.parent
 
 
 def _wrote(found: "xr.Dataset", folder: Path) -> None:

@@ -9,6 +9,7 @@ import inspect
 import json
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -21,6 +22,7 @@ from headatlas.cli.terminal import (
     ASKED,
     ITEMS,
     AtlasDtype,
+    AtlasQuestions,
     Boosts,
     Column,
     Device,
@@ -48,8 +50,10 @@ from headatlas.cli.terminal import (
     model_of,
     printable,
     progress,
+    questions_of,
     reading_of,
     say,
+    say_short,
     say_slower,
     show_side_by_side,
     told_questions,
@@ -173,9 +177,7 @@ def map_(
 def validate(
     atlas: Annotated[Path, typer.Argument(help="Folder of the atlas, or atlas.nc.")],
     model_option: ModelOption = None,
-    questions: Annotated[
-        str | None, typer.Option("--questions", "-q", help="The set it was made of; default: by its name.")
-    ] = None,
+    questions: AtlasQuestions = None,
     k: Annotated[str, typer.Option("--k", help="How many heads are removed together, with commas.")] = "3,10,30",
     draws: Annotated[int, typer.Option(help="How many draws of matched random heads.")] = 20,
     folds: Annotated[int, typer.Option(help="How many parts tasks are dealt into.")] = 2,
@@ -200,10 +202,10 @@ def validate(
     """Put an atlas to the test: remove heads chosen on some tasks, and see what the others lose."""
     from headatlas.answers import Judge
     from headatlas.answers.judging import judge_at
-    from headatlas.atlas import load_atlas, provenance
-    from headatlas.questions.loading import read_questions
-    from headatlas.validation import Design, markdown, save_validation
+    from headatlas.atlas import load_atlas
+    from headatlas.validation import Design, save_validation
     from headatlas.validation import validate as validated
+    from headatlas.validation.words import validation_short
 
     try:
         ks = tuple(int(n) for n in k.split(","))
@@ -213,8 +215,7 @@ def validate(
     judging = None if judge is None else judge_at(judge)
     path = atlas_path(atlas)
     made = load_atlas(path)
-    named = questions or str(provenance(made, "questions", {}).get("name"))
-    loaded = read_questions(named, reading_of(column, split, None))
+    loaded = questions_of(made, questions, column, split)
     head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=force)
     say_slower(head_model)
     folder = out or path.parent
@@ -231,7 +232,7 @@ def validate(
         print(written)
     if folder == path.parent and (folder / PAGE).is_file():
         print(write_page(made, folder))
-    say(printable(markdown(found).partition("## In short")[2].partition("##")[0].strip()))
+    say_short(validation_short(found))
 
 
 @app.command()
@@ -401,9 +402,7 @@ def report(
         bool, typer.Option("--examples/--no-examples", help="Run one example a task, where that was not done yet.")
     ] = True,
     model_option: ModelOption = None,
-    questions: Annotated[
-        str | None, typer.Option("--questions", "-q", help="The set it was made of; default: by its name.")
-    ] = None,
+    questions: AtlasQuestions = None,
     dtype: AtlasDtype = "auto",
     device: Device = None,
     revision: Revision = None,
@@ -412,9 +411,8 @@ def report(
     column: Column = None,
 ) -> None:
     """Write an atlas as one interactive page that needs neither Python nor a network."""
-    from headatlas.atlas import load_atlas, provenance
-    from headatlas.report.content import beside
-    from headatlas.report.pages import weights_of
+    from headatlas.atlas import load_atlas, model_facts
+    from headatlas.report import beside, save_page
     from headatlas.run.examples import examples as run_examples
     from headatlas.run.examples import save_examples
 
@@ -422,21 +420,21 @@ def report(
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is written as .html, and '{out}' is not.")
     made = load_atlas(path)
-    if examples and beside(path.parent, weights_of(made)).examples is None:
+    others = beside(path.parent, model_facts(made).get("weights"))
+    if examples and others.examples is None:
         from headatlas.experiments.asked import prompts_like
-        from headatlas.questions.loading import read_questions
 
         try:
-            named = questions or str(provenance(made, "questions", {}).get("name"))
-            loaded = read_questions(named, reading_of(column, split, None)).first_items(ASKED)
+            loaded = questions_of(made, questions, column, split).first_items(ASKED)
             head_model = model_of(made, model_option, dtype, device, revision, trust_remote_code, force=False)
+            prompts, _ = prompts_like(head_model, made, loaded)
             with progress() as told:
-                save_examples(
-                    run_examples(head_model, prompts_like(head_model, made, loaded)[0], made, report=told), path.parent
-                )
+                found = run_examples(head_model, prompts, made, report=told)
+            save_examples(found, path.parent)
+            others = replace(others, examples=found)
         except HeadatlasError as error:
             say(printable(f"The page has no examples and no attention: {error} (--no-examples leaves them out.)"))
-    print(write_page(made, path.parent, out))
+    print(save_page(made, out or path.parent / PAGE, others))
 
 
 @app.command()
@@ -455,46 +453,40 @@ def compare(
     from headatlas.comparison.words import comparison_short
     from headatlas.report import save_comparison_page
 
-    named: dict[str, Any] = {}
+    names, loaded = [], []
     for given in atlases:
         name, sign, path = given.partition("=")
-        path = path if sign and not Path(given).exists() else given
-        if path != given and name in named:
-            raise InputError(f"Two atlases are named '{name}'. Give each a name of its own.")
-        named[name if path != given else f"\x00{len(named)}"] = load_atlas(atlas_path(Path(path)))
-    found = compared(
-        list(named.values()) if all(n.startswith("\x00") for n in named) else _all_named(named),
-        method=method,
-        seed=seed,
-    )
+        named = bool(sign) and not Path(given).exists()
+        names.append(name if named else "")
+        loaded.append(load_atlas(atlas_path(Path(path if named else given))))
+    found = compared(by_name(names, loaded) if any(names) else loaded, method=method, seed=seed)
     for written in (*save_comparison(found, out), save_comparison_page(found, out / "compare.html")):
         print(written)
-    for n, line in enumerate(comparison_short(found), start=1):
-        say(printable(f"{n}. {line}"))
+    say_short(comparison_short(found))
 
 
-def _all_named(given: dict[str, Any]) -> dict[str, Any]:
-    """Return atlases by name, those that got none named after their models."""
-    from headatlas.atlas import provenance
+def by_name(names: list[str], atlases: "list[xr.DataTree]") -> "dict[str, xr.DataTree]":
+    """Return atlases by their names; those that were given none are named after their models."""
+    from headatlas.atlas import model_facts
 
-    def name(key: str, atlas: Any) -> str:
-        return key if not key.startswith("\x00") else str(provenance(atlas, "model", {}).get("name"))
-
-    found = {name(key, atlas): atlas for key, atlas in given.items()}
-    if len(found) < len(given):
-        raise InputError("Two atlases have one name. Give names: NAME=folder.")
+    found: dict[str, xr.DataTree] = {}
+    for given, atlas in zip(names, atlases, strict=True):
+        name = given or str(model_facts(atlas).get("name"))
+        if name in found:
+            raise InputError(f"Two atlases are named '{name}'. Give each a name of its own: NAME=folder.")
+        found[name] = atlas
     return found
 
 
 PAGE = "report.html"
 
 
-def write_page(atlas: "xr.DataTree", folder: Path, out: Path | None = None) -> Path:
+def write_page(atlas: "xr.DataTree", folder: Path) -> Path:
     """Write the page of an atlas and what lies beside it."""
-    from headatlas.report.content import beside
-    from headatlas.report.pages import save_page, weights_of
+    from headatlas.atlas import model_facts
+    from headatlas.report import beside, save_page
 
-    return save_page(atlas, folder / PAGE if out is None else out, beside(folder, weights_of(atlas)))
+    return save_page(atlas, folder / PAGE, beside(folder, model_facts(atlas).get("weights")))
 
 
 @app.command()

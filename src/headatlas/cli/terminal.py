@@ -11,7 +11,7 @@ from headatlas.cli import completion
 from headatlas.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import xarray as xr
     from rich.console import Console
@@ -36,6 +36,9 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
 ]
 AtlasDtype = Annotated[str, typer.Option(help="auto (the atlas's), float32, bfloat16, float16 or float64.")]
+AtlasQuestions = Annotated[
+    str | None, typer.Option("--questions", "-q", help="The set it was made of; default: by its name.")
+]
 Dtype = Annotated[str, typer.Option(help="auto (bfloat16 where it is faster), float32, bfloat16, float16 or float64.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, …; by default cuda where there is one.")]
 Template = Annotated[
@@ -121,6 +124,17 @@ def model_of(
     if not force:
         check_weights(atlas, loaded.name, loaded.digest)
     return loaded
+
+
+def questions_of(
+    atlas: "xr.DataTree", questions: str | None, column: list[str] | None, split: str | None, limit: int | None = None
+) -> "QuestionSet":
+    """Return the questions that are named, else the set that an atlas was made of."""
+    from headatlas.atlas import provenance
+    from headatlas.questions.loading import read_questions
+
+    named = questions or str(provenance(atlas, "questions", {}).get("name"))
+    return read_questions(named, reading_of(column, split, limit))
 
 
 def which_model(argument: str | None, option: str | None) -> str:
@@ -233,6 +247,12 @@ def show_side_by_side(*named: "tuple[str, Answer]") -> None:
 def say(message: str) -> None:
     """Print a line on stderr."""
     print(message, file=sys.stderr)
+
+
+def say_short(sentences: "Iterable[str]") -> None:
+    """Print numbered sentences on stderr."""
+    for n, sentence in enumerate(sentences, start=1):
+        say(printable(f"{n}. {sentence}"))
 
 
 def progress() -> "_Bar | _Lines":

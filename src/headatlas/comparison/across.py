@@ -11,13 +11,13 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from headatlas.atlas import as_atlas, method_part, methods_of, provenance, samples_of
+from headatlas.atlas import as_atlas, method_part, methods_of, model_facts, samples_of
 from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import LABEL, SIGN
 from headatlas.errors import InputError
 from headatlas.questions.functions import order_functions
 from headatlas.stats.between_models import heads_compared, layers_compared, placed, similarity, task_agreement
-from headatlas.stats.tasks import Tasks, block_means, tasks_of
+from headatlas.stats.tasks import Tasks, tasks_of
 
 WAYS = ("all", "across", "design")
 DESIGN = {"form": "asked_form", "kind": "asked_kind"}
@@ -47,9 +47,9 @@ def compare(
         ``agreement``, ``agreement_corrected``, ``agreement_p``, ``agreement_pairs``, and ``common_tasks``; over pair
         and function: ``layer_agreement``, ``depth_change`` with _low and _high and, for atlases of one shape,
         ``overlap``, ``overlap_p``, ``head_agreement`` (NaN for others); over atlas and function: ``within``,
-        ``between``,
-        ``within_q`` and, by relative depth, ``profile``; over the tasks that all have: ``task_function``,
-        ``similarity`` (atlas, task, other_task), ``place`` (atlas, task, axis), ``axis_share``.
+        ``between``, ``within_q`` and, by relative depth, ``profile``; over the tasks that all have (by function,
+        then place): ``task_function``, ``similarity`` (atlas, task, other_task), ``place`` (atlas, task, axis),
+        ``axis_share``.
 
     Raises
     ------
@@ -88,11 +88,9 @@ def compare(
         ]
         found[variable] = (("atlas", "function"), np.array(rows, np.float64))
     _pictures(found, tasks, names)
-    models = {m: provenance(given[m], "model", {}) for m in names}
     return found.assign_attrs(
         kind="comparison", method=name, label=str(given[names[0]][name].attrs.get(LABEL, "")), seed=seed,
-        models=json.dumps({m: v if isinstance(v, dict) else {"name": v} for m, v in models.items()}),
-        same_questions=int(len({str(provenance(a, "questions", {}).get("digest")) for a in given.values()}) == 1),
+        models=json.dumps({m: model_facts(given[m]) for m in names}),
     )  # fmt: skip
 
 
@@ -105,8 +103,7 @@ def _named(
     else:
         given = {}
         for atlas in map(as_atlas, atlases):
-            model = provenance(atlas, "model", {})
-            base = name = str(model.get("name") if isinstance(model, dict) else model) or "atlas"
+            base = name = str(model_facts(atlas).get("name") or "atlas")
             n = 1
             while name in given:
                 n += 1
@@ -213,8 +210,9 @@ def _layers(
 
 
 def _pictures(found: xr.Dataset, tasks: Mapping[str, Tasks | None], names: Sequence[str]) -> None:
-    """Put in the similarities of the tasks that all atlases have, these tasks' places in one picture, and which
-    functions' tasks are alike.
+    """Put in the similarities of the tasks that all atlases have, and these tasks' places in one picture.
+
+    Tasks come by function, then along the picture's first axis: figure and page show them in this order.
     """
     known = [t for t in (tasks[m] for m in names) if t is not None]
     if len(known) < len(names):
@@ -225,16 +223,10 @@ def _pictures(found: xr.Dataset, tasks: Mapping[str, Tasks | None], names: Seque
     functions = [str(f) for f in found["function"].values]
     matrices = np.stack([similarity(t, at) for t, at in zip(known, rows, strict=True)])
     places, share = placed(matrices)
-    found["similarity"] = (("atlas", "task", "other_task"), matrices)
-    found["place"] = (("atlas", "task", "axis"), places)
+    order = np.lexsort((places[:, :, 0].mean(0), function))
+    labels = [labels[at] for at in order]
+    found["similarity"] = (("atlas", "task", "other_task"), matrices[:, order][:, :, order])
+    found["place"] = (("atlas", "task", "axis"), places[:, order])
     found["axis_share"] = ("axis", share)
-    found["task_function"] = ("task", np.array(functions)[function])
+    found["task_function"] = ("task", np.array(functions)[function[order]])
     found.coords["task"], found.coords["other_task"] = labels, labels
-    blocks = np.full((len(names), len(functions), len(functions)), np.nan)
-    there = np.unique(function)
-    for at, matrix in enumerate(matrices):
-        off = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
-        between, within = block_means(off, function)
-        blocks[at][np.ix_(there, there)] = np.where(np.eye(len(there), dtype=bool), within, between)
-    found["function_similarity"] = (("atlas", "function", "other_function"), blocks)
-    found.coords["other_function"] = functions

@@ -14,8 +14,7 @@ import numpy as np
 import xarray as xr
 
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, literal
-from headatlas.figures.task_similarity import COLOURS
+from headatlas.figures.frame import COLOURS, FONT, SMALL, STYLE, literal
 from headatlas.questions.functions import function_title, order_functions
 
 if TYPE_CHECKING:
@@ -52,13 +51,12 @@ def comparison(found: xr.Dataset) -> "Figure":
     own = [str(f) for f in found["task_function"].values]
     shown = order_functions(own)
     colour = {f: COLOURS[i % len(COLOURS)] for i, f in enumerate(shown)}
-    order = np.lexsort((found["place"].values[:, :, 0].mean(0), [shown.index(f) for f in own]))
     with mpl.rc_context(STYLE):
         n = min(MOST, len(models))
         figure = Figure(figsize=(7.2, 2.6 + 7.2 / max(2, n)), layout="constrained")
         parts: Any = figure.subfigures(2, 1, height_ratios=[7.0 / max(2, n), 2.6])
         above, below = parts
-        _matrices(above, found, models[:n], order, [own[i] for i in order], colour)
+        _matrices(above, found, models[:n], own, colour)
         axes = below.subplots(1, 3)
         _pairs(axes[0], found, models, own)
         _places(axes[1], found, own, colour)
@@ -72,14 +70,12 @@ def comparison(found: xr.Dataset) -> "Figure":
     return figure
 
 
-def _matrices(
-    above: Any, found: xr.Dataset, models: list[str], order: np.ndarray, own: list[str], colour: dict[str, str]
-) -> None:
+def _matrices(above: Any, found: xr.Dataset, models: list[str], own: list[str], colour: dict[str, str]) -> None:
     """Draw every model's similarities on one scale; functions in colour along the edges."""
     from matplotlib.patches import Rectangle
 
-    matrices = found["similarity"].values[: len(models)][:, order][:, :, order]
-    off = ~np.eye(len(order), dtype=bool)
+    matrices = found["similarity"].values[: len(models)]
+    off = ~np.eye(len(own), dtype=bool)
     top = max(0.1, float(np.quantile(np.abs(matrices[:, off]), 0.99)))
     axes = above.subplots(1, len(models), squeeze=False)[0]
     image: Any = None

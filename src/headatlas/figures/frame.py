@@ -51,6 +51,15 @@ def model_name(atlas: xr.DataTree | xr.Dataset) -> str:
     return literal(model) if model else "not named in this atlas"
 
 
+COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777", "#EE8866", "#44BB99", "#222222")
+"""Of functions and models: told apart with any colour vision (Tol's bright palette and two of his light one)."""
+
+
+def say_below(figure: "Figure", text: str) -> None:
+    """Write under a figure what it says of itself (`caption_of` reads it)."""
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
+
+
 WIDTHS = {"column": 3.35, "text": 6.9, "slide": 10.0}
 """Styles for print: widths in inches of a column, of a page's text, and of a slide."""
 

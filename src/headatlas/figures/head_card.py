@@ -11,9 +11,8 @@ from headatlas.atlas.map_numbers import ALPHA, take_maps
 from headatlas.atlas.tree import SAMPLES
 from headatlas.atlas.variables import LABEL
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
+from headatlas.figures.frame import COLOURS, FONT, SMALL, STYLE, literal, model_name, say_below
 from headatlas.figures.heads_importance import panel_title
-from headatlas.figures.task_similarity import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +54,11 @@ def head_card(atlas: xr.DataTree | xr.Dataset, head: str | tuple[int, int]) -> "
         if tasks is not None:
             _draw_tasks(axes[-1], *tasks)
         figure.suptitle(f"L{first.layers[layer]}H{first.heads[number]}", fontsize=FONT + 1, x=0.01, ha="left")
-        figure.supxlabel(
+        say_below(
+            figure,
             f"Model: {model_name(tree)}. Importance of one head with 95% intervals; "
             f"red: specific to the function, q < {ALPHA}.",
-            x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False,
-        )  # fmt: skip
+        )
     return figure
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import xarray as xr
 
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, model_name
+from headatlas.figures.frame import COLOURS, FONT, SMALL, STYLE, model_name, say_below
 from headatlas.figures.heads_importance import index_ticks
-from headatlas.figures.task_similarity import COLOURS
 from headatlas.roles.definitions import ROLES
 
 if TYPE_CHECKING:
@@ -72,9 +71,9 @@ def head_roles(found: xr.Dataset) -> "Figure":
             ],
             loc="outside upper center", ncols=2, fontsize=SMALL, frameon=False,
         )  # fmt: skip
-        figure.supxlabel(
+        say_below(
+            figure,
             f"Model: {model_name(found)}. Every head by the role it scores highest in,\nrelative to the role's "
             f"highest head (from {LEAST:.0%} up; white: none).",
-            x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False,
-        )  # fmt: skip
+        )
     return figure

@@ -35,7 +35,7 @@ from headatlas.atlas.map_numbers import (
 )
 from headatlas.atlas.variables import INTERVAL, LABEL
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
+from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name, say_below
 from headatlas.questions.functions import function_title, order_functions
 from headatlas.stats.sign import Sign
 
@@ -272,7 +272,7 @@ def draw_maps(
             _outline(axes.flat[list(panels).index(function)], heads, maps.sign)
         if above:
             figure.suptitle("\n".join(above), x=0.01, ha="left", fontsize=FONT, parse_math=False)
-        figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
+        say_below(figure, "\n".join(caption))
     return figure
 
 

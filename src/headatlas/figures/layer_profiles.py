@@ -8,9 +8,9 @@ import xarray as xr
 from headatlas.atlas import as_atlas, method_part, pick_methods, unable_functions
 from headatlas.atlas.map_numbers import take_maps
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
-from headatlas.figures.heads_importance import AT_CHANCE, grid, panel_title
-from headatlas.figures.task_similarity import COLOURS
+from headatlas.figures.frame import COLOURS, STYLE, literal, model_name, say_below
+from headatlas.figures.heads_importance import AT_CHANCE
+from headatlas.figures.panels import function_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,36 +38,24 @@ def layer_profiles(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None
         raise InputError(f"Method '{name}' has no layer profiles in this atlas. Make one with headatlas map.")
     import matplotlib as mpl
 
-    from headatlas.figures.canvas import Figure
-
     maps = take_maps(tree, name)
     share = part["layer_share"].transpose("function", "layer").sel(function=list(maps.functions))
     unable = set(unable_functions(part))
-    rows, columns = grid(len(maps.functions))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.4, 1.75 * columns), 1.3 * rows + 0.6), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axis in axes.flat[len(maps.functions) :]:
-            axis.set_axis_off()
-        for i, (function, axis) in enumerate(zip(maps.functions, axes.flat, strict=False)):
-            colour = COLOURS[0]
+        figure, axes = function_panels(maps.functions, height=1.3, extra=0.6, x="Layer", y="Share of mass")
+        for i, (function, axis) in enumerate(zip(maps.functions, axes, strict=True)):
             if "layer_share_low" in part:
                 low, high = (part[f"layer_share{end}"].sel(function=function).values for end in ("_low", "_high"))
-                axis.fill_between(maps.layers, low, high, color=colour, alpha=0.25, linewidth=0)
-            axis.plot(maps.layers, share.values[i], color=colour, linewidth=1.2)
+                axis.fill_between(maps.layers, low, high, color=COLOURS[0], alpha=0.25, linewidth=0)
+            axis.plot(maps.layers, share.values[i], color=COLOURS[0], linewidth=1.2)
             axis.axhline(1 / len(maps.layers), color="0.5", linewidth=0.6, linestyle=(0, (3, 3)))
-            title = panel_title(function) + (f"\n({AT_CHANCE})" if function in unable else "")
-            axis.set_title(title, fontsize=7.5, pad=3, parse_math=False)
-            axis.tick_params(labelsize=SMALL, length=2)
+            if function in unable:
+                axis.set_title(f"{axis.get_title()}\n({AT_CHANCE})", fontsize=7.5, pad=3, parse_math=False)
             axis.set_ylim(bottom=0)
-            if i + columns >= len(maps.functions):
-                axis.set_xlabel("Layer", fontsize=FONT)
-            if i % columns == 0:
-                axis.set_ylabel("Share of mass", fontsize=FONT)
         peak = [int(maps.layers[int(np.argmax(row))]) for row in share.values]
-        figure.supxlabel(
+        say_below(
+            figure,
             f"Model: {model_name(part)}; method: {literal(name)}. Share of each map's mass by layer with its 95% "
             f"interval;\ndashed: an even spread. Highest layers: {min(peak)} to {max(peak)}.",
-            x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False,
-        )  # fmt: skip
+        )
     return figure

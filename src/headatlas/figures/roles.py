@@ -18,7 +18,7 @@ import xarray as xr
 
 from headatlas.atlas.map_numbers import value_places, write_number
 from headatlas.errors import InputError
-from headatlas.figures.frame import FONT, SMALL, STYLE, model_name
+from headatlas.figures.frame import FONT, SMALL, STYLE, model_name, say_below
 from headatlas.figures.heads_importance import ColourScale, choose_scale, index_ticks
 from headatlas.roles.definitions import ROLES
 from headatlas.roles.files import top_heads
@@ -83,7 +83,7 @@ def roles(found: xr.Dataset, *, roles: Sequence[str] | None = None) -> "Figure":
             axis.set_xlabel("Head" if lowest else "", fontsize=FONT, labelpad=2)
             axis.set_ylabel("Layer (0 = input side)" if left else "", fontsize=FONT)
             _colourbar(figure, image, axis, scale)
-        figure.supxlabel("\n".join(caption), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False)
+        say_below(figure, "\n".join(caption))
     return figure
 
 

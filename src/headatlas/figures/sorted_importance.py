@@ -1,6 +1,6 @@
 """Heads from the highest down, a panel a function, beside what chance would give rank by rank (`stats.null_order`)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -8,9 +8,8 @@ import xarray as xr
 from headatlas.atlas import as_atlas, method_part, pick_methods, samples_of
 from headatlas.atlas.map_numbers import take_maps
 from headatlas.atlas.variables import LABEL
-from headatlas.figures.frame import FONT, SMALL, STYLE, literal, model_name
-from headatlas.figures.heads_importance import grid, panel_title
-from headatlas.figures.task_similarity import COLOURS
+from headatlas.figures.frame import COLOURS, SMALL, STYLE, literal, model_name, say_below
+from headatlas.figures.panels import function_panels
 from headatlas.stats.sign import ranked
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ def sorted_importance(atlas: xr.DataTree | xr.Dataset, *, method: str | None = N
     """
     import matplotlib as mpl
 
-    from headatlas.figures.canvas import Figure
     from headatlas.stats.null_order import null_order
 
     tree = as_atlas(atlas)
@@ -49,45 +47,27 @@ def sorted_importance(atlas: xr.DataTree | xr.Dataset, *, method: str | None = N
     values = ranked(maps.values.reshape(len(maps.functions), -1), maps.sign)
     order = np.argsort(-values, axis=1, kind="stable")
     rank = np.arange(1, values.shape[1] + 1)
-    rows, columns = grid(len(maps.functions))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(3.4, 1.75 * columns), 1.4 * rows + 0.7), layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axis in axes.flat[len(maps.functions) :]:
-            axis.set_axis_off()
-        for i, (function, axis) in enumerate(zip(maps.functions, axes.flat, strict=False)):
+        figure, axes = function_panels(maps.functions, height=1.4, extra=0.7, x="Rank of the head", y="Importance")
+        for i, axis in enumerate(axes):
             axis.fill_between(rank, low[i], high[i], color="0.8", linewidth=0)
             axis.axhline(0, color="0.5", linewidth=0.5)
             axis.plot(rank, values[i, order[i]], color=COLOURS[0], linewidth=1, marker=".", markersize=2.5)
-            top = [maps.head_name(*divmod(int(at), len(maps.heads))) for at in order[i, :NAMED]]
-            axis.text(
-                0.97,
-                0.95,
-                "\n".join(top),
-                transform=axis.transAxes,
-                ha="right",
-                va="top",
-                fontsize=SMALL * 0.9,
-                color="0.3",
-            )
+            top = "\n".join(maps.head_name(*divmod(int(at), len(maps.heads))) for at in order[i, :NAMED])
+            place: dict[str, Any] = {"ha": "right", "va": "top", "transform": axis.transAxes}
+            axis.text(0.97, 0.95, top, fontsize=SMALL * 0.9, color="0.3", **place)
             axis.set_xscale("log")
-            axis.set_title(panel_title(function), fontsize=7.5, pad=3, parse_math=False)
-            axis.tick_params(labelsize=SMALL, length=2)
-            if i + columns >= len(maps.functions):
-                axis.set_xlabel("Rank of the head", fontsize=FONT)
-            if i % columns == 0:
-                axis.set_ylabel("Importance", fontsize=FONT)
         lowest, highest = float(values.min()), float(max(values.max(), high.max()))
-        axes.flat[0].set_ylim(lowest - 0.05 * (highest - lowest), highest + 0.08 * (highest - lowest))
+        axes[0].set_ylim(lowest - 0.05 * (highest - lowest), highest + 0.08 * (highest - lowest))
         null = (
             "the range of refits on shuffled labels"
             if "null" in samples
             else "95% of maps in which every task's effect has the sign of a coin toss"
         )
         label = literal(str(tree[name].attrs.get(LABEL, "")), 80)
-        figure.supxlabel(
+        say_below(
+            figure,
             f"Model: {model_name(part)}; method: {literal(name)}{f' ({label})' if label else ''}.\n"
             f"Grey, rank by rank: {null}. A band about the whole curve, not a test of one head.",
-            x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False,
-        )  # fmt: skip
+        )
     return figure

@@ -11,14 +11,11 @@ import xarray as xr
 
 from headatlas.atlas import as_atlas, method_part, pick_methods
 from headatlas.errors import InputError
-from headatlas.figures.frame import SMALL, STYLE, literal, model_name
+from headatlas.figures.frame import COLOURS, SMALL, STYLE, literal, model_name, say_below
 from headatlas.questions.functions import function_title, order_functions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-COLOURS = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777", "#EE8866", "#44BB99", "#222222")
-"""Of functions: told apart with any colour vision (Tol's bright palette and two of his light one)."""
 
 
 def task_similarity(atlas: xr.DataTree | xr.Dataset, *, method: str | None = None) -> "Figure":
@@ -77,9 +74,7 @@ def task_similarity(atlas: xr.DataTree | xr.Dataset, *, method: str | None = Non
             handles=[Patch(color=colour[f], label=literal(function_title(f), 40)) for f in shown],
             loc="outside upper center", ncols=min(4, len(shown)), fontsize=SMALL, frameon=False,
         )  # fmt: skip
-        figure.supxlabel(
-            "\n".join(_caption(part, name)), x=0.01, ha="left", fontsize=SMALL, color="0.35", parse_math=False
-        )
+        say_below(figure, "\n".join(_caption(part, name)))
     return figure
 
 

@@ -47,7 +47,6 @@ def _content(found: xr.Dataset, models: list[str]) -> dict[str, Any]:
     if "similarity" in found:
         own = [str(f) for f in found["task_function"].values]
         kept["tasks"] = [{"name": str(t), "function": f} for t, f in zip(found["task"].values, own, strict=True)]
-        kept["order"] = np.lexsort((found["place"].values[:, :, 0].mean(0), [functions.index(f) for f in own]))
         kept["similarity"] = packed(found["similarity"].values)
         kept["places"] = found["place"].values
         kept["share"] = float(found["axis_share"].values.sum())

@@ -9,7 +9,7 @@
 What an atlas has no numbers for is absent here. This module measures nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from headatlas.atlas import absent_functions, methods_of, provenance, samples_of, unable_functions
+from headatlas.atlas import absent_functions, methods_of, model_facts, provenance, samples_of, unable_functions
 from headatlas.atlas.map_numbers import take_maps
 from headatlas.atlas.tree import SAMPLES
-from headatlas.atlas.variables import ABLATES, INTERVAL, KIND, LABEL
+from headatlas.atlas.variables import LABEL
 from headatlas.controls import about_control
 from headatlas.findings import Finding, describe
 from headatlas.questions.functions import function_title, order_functions
@@ -33,7 +33,7 @@ from headatlas.stats.sign import ranked
 from headatlas.stats.tasks import tasks_of
 from headatlas.validation.files import NAME as VALIDATION
 from headatlas.validation.files import load_validation
-from headatlas.validation.words import markdown as validation_words
+from headatlas.validation.words import validation_short
 
 FILE = ("schema_version", "complete")
 """Attributes of the file, not of the run."""
@@ -85,9 +85,7 @@ def _of(found: xr.Dataset | None, weights: str | None) -> bool:
     """Return whether a Dataset is of these weights (or does not say, or nobody asks)."""
     if found is None:
         return False
-    said = found.attrs.get("weights")
-    if said is None and (model := provenance(found, "model")) and isinstance(model, dict):
-        said = model.get("weights")
+    said = found.attrs.get("weights") or model_facts(found).get("weights")
     return weights is None or said is None or said == weights
 
 
@@ -102,14 +100,12 @@ def content(atlas: xr.DataTree, others: Beside | None = None) -> dict[str, Any]:
     others = others or Beside()
     methods = methods_of(atlas)
     maps = take_maps(atlas, methods[0])
-    facts = provenance(atlas, "model")
-    facts = facts if isinstance(facts, dict) else {"name": facts} if facts else {}
     found = describe(atlas)
     root = atlas.to_dataset(inherit=False)
     return {
         "page": "atlas",
         "model": str(found.model),
-        "kv_heads": facts.get("kv_heads"),
+        "kv_heads": model_facts(atlas).get("kv_heads"),
         "layers": list(maps.layers),
         "heads": list(maps.heads),
         "functions": _functions(atlas, root, maps.functions),
@@ -168,36 +164,21 @@ def _method(atlas: xr.DataTree, method: str, functions: Sequence[str]) -> dict[s
         "id": method,
         "label": str(own.get(LABEL, "")),
         "sign": maps.sign,
-        "kind": str(own.get(KIND, "")),
-        "ablates": bool(own.get(ABLATES)),
-        "interval": str(own.get(INTERVAL, "")),
-        "notes": {str(k): v for k, v in (provenance(own_atlas(own), "notes") or {}).items()},
         "maps": {},
     }
     for name, variable in ARRAYS.items():
         if variable in part:
             found["maps"][name] = packed(part[variable].transpose("function", "layer", "head").values[rows])
-    for name, variable in (("general", "general"), ("q_general", "q_general")):
-        if variable in part:
-            found["maps"][name] = packed(part[variable].transpose("layer", "head").values)
+    if "general" in part:
+        found["maps"]["general"] = packed(part["general"].transpose("layer", "head").values)
     if "layer_share" in part:
         found["layers"] = {
             end or "_value": packed(part[f"layer_share{end}"].transpose("function", "layer").values[rows])
             for end in ("", "_low", "_high")
             if f"layer_share{end}" in part
         }
-    for name in ("depth", "probe_accuracy"):
-        if name in part:
-            found[name] = [_interval(part, name, i) for i in rows]
-    for name in ("reliability", "specific_reliability", "n_units", "function_within", "function_between",
-                 "function_within_q"):  # fmt: skip
-        if name in part:
-            found[name] = [_get(part, name, i) for i in rows]
-    found["shares"] = {
-        name: _interval(part, name)
-        for name in ("general_share", "function_share", "task_share", "specific_share", "noise_share")
-        if name in part
-    }
+    if "probe_accuracy" in part:
+        found["probe_accuracy"] = [_interval(part, "probe_accuracy", i) for i in rows]
     if SAMPLES in atlas[method].children:
         samples = samples_of(atlas, method)
         low, high = null_order(samples, functions, sign=maps.sign)
@@ -205,11 +186,6 @@ def _method(atlas: xr.DataTree, method: str, functions: Sequence[str]) -> dict[s
         found["top_items"] = _top_items(atlas, samples, functions, maps.sign)
         found["tasks"] = _tasks(part, samples, functions)
     return found
-
-
-def own_atlas(attrs: Mapping[Any, Any]) -> xr.Dataset:
-    """Return a Dataset that holds only attributes, for `provenance` to read."""
-    return xr.Dataset(attrs=dict(attrs))
 
 
 def _top_items(atlas: xr.DataTree, samples: xr.Dataset, functions: Sequence[str], sign: Any) -> dict[str, Any] | None:
@@ -264,8 +240,6 @@ def _tasks(part: xr.Dataset, samples: xr.Dataset, functions: Sequence[str]) -> d
             "names": there,
             "function": own,
             "order": np.argsort(part["task_order"].values).tolist(),
-            "cluster": part["task_cluster"].values.tolist() if "task_cluster" in part else None,
-            "named": [str(n) for n in part["task_named"].values] if "task_named" in part else None,
             "reliability": part["task_reliability"].values.tolist(),
             "matrix": packed(part["task_similarity"].transpose("task", "other_task").values),
             "within": _interval(part, "within_similarity"),
@@ -369,16 +343,11 @@ def _validation(found: xr.Dataset | None) -> dict[str, Any] | None:
         "what": [str(w) for w in found["what"].values],
         "ks": found["k"].values.tolist(),
         "k": int(found.attrs.get("k_of_matrix", found["k"].values[0])),
-        "method": str(found.attrs.get("method", "")),
-        "outcome": str(found["outcome"].values[0]),
     }
     for end in ("", "_low", "_high"):
         kept[f"effect{end}"] = packed(found[f"effect{end}"].isel(outcome=0).transpose(*dims).values)
-    for name in ("excess", "excess_low", "excess_high", "excess_p"):
-        kept[name] = found[name].isel(outcome=0).transpose("tested", "function", "k").values
     kept["double_q"] = found["double_q"].transpose("function", "measured").values
-    words = validation_words(found).partition("## In short")[2].partition("##")[0]
-    kept["short"] = [line.partition(". ")[2].strip() for line in words.splitlines() if line.strip()]
+    kept["short"] = validation_short(found)
     return kept
 
 

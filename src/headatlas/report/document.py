@@ -11,7 +11,6 @@ It does not know what the values mean.
 import base64
 import hashlib
 import json
-import math
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from headatlas._html import visible
+from headatlas.findings.wording import plain
 
 VENDORED = ("d3.min.js", "plot.min.js")
 """In the order in which they are loaded. Their licences stand beside them."""
@@ -38,26 +38,10 @@ def rounded(values: Any) -> dict[str, Any]:
     return {**packed(np.rint(array / step), "int16"), "step": step}
 
 
-def plain(value: Any) -> Any:
-    """Return `value` with numpy's scalars as Python's, what is not finite as None, and keys as text."""
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")
-    return value
-
-
 def embedded(value: Any) -> str:
     """Return JSON that can stand in a script element: nothing in it can end the element or open a comment."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates can't be written
     for character, code in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028")):
         text = text.replace(character, code)
     return text.replace("\u2029", "\\u2029")

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import xarray as xr
 
 from headatlas._files import write_text
 from headatlas._html import shown
-from headatlas.atlas import as_atlas, load_atlas, provenance
+from headatlas.atlas import as_atlas, load_atlas, model_facts
 from headatlas.report.content import Beside, beside, content
 from headatlas.report.document import document, template
 
@@ -101,11 +100,5 @@ def explore(atlas: xr.DataTree | xr.Dataset | str | Path, *, height: int = 900) 
         path = Path(atlas)
         folder = path if path.is_dir() else path.parent
         made = load_atlas(path)
-        return Page(page(made, beside(folder, weights_of(made))), height)
+        return Page(page(made, beside(folder, model_facts(made).get("weights"))), height)
     return Page(page(atlas), height)
-
-
-def weights_of(atlas: xr.DataTree) -> str | None:
-    """Return the digest of the atlas's model, None where it does not say."""
-    model: Any = provenance(atlas, "model")
-    return model.get("weights") if isinstance(model, dict) else None

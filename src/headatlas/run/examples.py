@@ -9,8 +9,9 @@
 It does not know what is drawn of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -48,7 +49,7 @@ def heads_that_matter(atlas: xr.DataTree, most: int = HEADS) -> list[Head]:
                 values = part[name].transpose("function", "layer", "head").values
                 shown = values if name == "specific" else ranked(values, sign)
                 orders += [np.argsort(-one, axis=None, kind="stable") for one in shown]
-    heads = int(atlas.sizes["head"]) if "head" in atlas.sizes else int(part.sizes["head"])
+    heads = int(part.sizes["head"])
     found: dict[int, None] = {}
     for place in range(len(orders[0]) if orders else 0):
         for order in orders:
@@ -105,7 +106,8 @@ def examples(
     """
     chosen = chosen_prompts(prompts, atlas)
     heads = heads_that_matter(atlas)
-    short = [p for p in chosen if len(p.tokens) <= min(LONGEST, model.context)]
+    row_of = [at for at, p in enumerate(chosen) if len(p.tokens) <= min(LONGEST, model.context)]
+    short = [chosen[at] for at in row_of]
     tokenizer = model.tokenizer
     places = max((min(PLACES, len(p.predicting)) for p in short), default=1)
     longest = max((int(p.predicting[:places][-1]) + 1 for p in short), default=1)
@@ -114,7 +116,6 @@ def examples(
     token = np.full((len(chosen), longest), "", object)
     says = np.full(len(chosen), "", object)
     note = ""
-    row_of = [at for at, p in enumerate(chosen) if len(p.tokens) <= min(LONGEST, model.context)]
     by_layer: dict[int, list[tuple[int, int]]] = {}
     for at, (layer, head) in enumerate(heads):
         by_layer.setdefault(layer, []).append((at, head))
@@ -173,7 +174,7 @@ def examples(
     return found.merge(_items(prompts, atlas, tokenizer))
 
 
-def _items(prompts: Sequence[Prompt], atlas: xr.DataTree, tokenizer: object) -> xr.Dataset:
+def _items(prompts: Sequence[Prompt], atlas: xr.DataTree, tokenizer: Any) -> xr.Dataset:
     """Return the mapped items' texts."""
     root = atlas.to_dataset(inherit=False)
     known = {str(i) for i in root["item"].values} if "item" in root.coords else set()
@@ -193,15 +194,15 @@ def _passage(prompt: Prompt) -> str:
     return "" if prompt.passage == prompt.subquestion else prompt.passage
 
 
-def _foil(prompt: Prompt, tokenizer: object) -> str:
+def _foil(prompt: Prompt, tokenizer: Any) -> str:
     """Return the foil's text."""
     ids = prompt.foil.tolist()
-    return str(tokenizer.decode(ids)).strip() if ids else ""  # type: ignore[attr-defined]
+    return str(tokenizer.decode(ids)).strip() if ids else ""
 
 
-def _texts(texts: object) -> np.ndarray:
+def _texts(texts: Iterable[str]) -> np.ndarray:
     """Return texts as an array of Python strings, each cut to `TEXT` characters."""
-    kept = [_kept(str(text)) for text in texts]  # type: ignore[attr-defined]
+    kept = [_kept(text) for text in texts]
     found = np.empty(len(kept), object)
     found[:] = [text if len(text) <= TEXT else text[: TEXT - 1] + "…" for text in kept]
     return found

@@ -29,11 +29,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float, Int
 
-from headatlas.stats.correlation import spearman, stepped_up
-from headatlas.stats.matrices import exchanged, permutations
+from headatlas.stats.between_methods import agreement
+from headatlas.stats.correlation import stepped_up
+from headatlas.stats.matrices import codes, exchanged, permutations
 from headatlas.stats.nulls import counted_p
 from headatlas.stats.resampling import CHUNK, bootstrap, halves, percentiles
-from headatlas.stats.sign import Sign, mass, ranked
+from headatlas.stats.sign import Sign, mass
 from headatlas.stats.table import Table
 from headatlas.stats.task_validity import scaled
 from headatlas.stats.tasks import Tasks
@@ -44,8 +45,6 @@ BOOT = 1000
 HALVINGS = 40
 FEWEST = 5
 """Tasks in common, below which the exchanges can show nothing."""
-TOP = 0.1
-"""Share of the heads whose overlap is counted."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +79,10 @@ def _halved(
     return np.stack(found)
 
 
-def _left(values: Float[np.ndarray, "*batch pair"], basis: Float[np.ndarray, "pair direction"]) -> np.ndarray:
-    """Return what the directions do not explain."""
-    return values - (values @ basis) @ basis.T
-
-
-def _basis(columns: Sequence[np.ndarray], n: int) -> Float[np.ndarray, "pair direction"]:
-    """Return orthonormal directions that span a constant and `columns`."""
-    whole = np.stack([np.ones(n), *columns], axis=1)
-    directions, size, _ = np.linalg.svd(whole, full_matrices=False)
-    return directions[:, size > 1e-9 * size[0]]
+def _left(values: Float[np.ndarray, "*batch pair"], kind: Int[np.ndarray, " pair"]) -> Float[np.ndarray, "*batch pair"]:
+    """Return values less the mean of their kind."""
+    member = (kind[:, None] == np.arange(kind.max() + 1)).astype(np.float64)
+    return np.asarray(values - (values @ member / member.sum(0)) @ member.T)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> Float[np.ndarray, "*batch"]:
@@ -142,13 +135,9 @@ def task_agreement(
     found = {"all": _agreement(x, y, half, order, (i, j))}
     found["across"] = _across(x, y, half, order, function, (i, j)) if apart.sum() > 2 else nothing
     if design:
-        factors = {"function": function, **design}
-        same = np.stack([label[i] == label[j] for label in factors.values()])
-        kinds = np.unique(same, axis=1, return_inverse=True)[1].reshape(-1)  # which of the factors two tasks share
-        basis = _basis([(kinds == kind).astype(np.float64) for kind in range(kinds.max())], len(i))
-        cell = np.unique([np.unique(label, return_inverse=True)[1] for label in design.values()], axis=1,
-                         return_inverse=True)[1].reshape(-1)  # fmt: skip
-        found["design"] = _agreement(x, y, half, exchanged(order, cell), (i, j), basis)
+        factors = (function, *design.values())
+        shared = codes([label[i] == label[j] for label in factors])  # which of the factors two tasks share
+        found["design"] = _agreement(x, y, half, exchanged(order, codes(list(design.values()))), (i, j), shared)
     return found
 
 
@@ -158,22 +147,22 @@ def _agreement(
     half: Sequence[np.ndarray],
     order: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
-    basis: np.ndarray | None = None,
+    kind: np.ndarray | None = None,
 ) -> Agreement:
-    """Return the agreement over all pairs, of what `basis` leaves."""
+    """Return the agreement over all pairs, of what is left when the mean of each kind of pair is taken out."""
     i, j = pairs
 
     def left(matrix: np.ndarray) -> np.ndarray:
         values = matrix[..., i, j]
-        return values if basis is None else _left(values, basis)
+        return values if kind is None else _left(values, kind)
 
     own = left(x)
     value = float(_correlation(own, left(y)))
+    if (order == np.arange(order.shape[1])).all() or not np.isfinite(value):
+        return Agreement(value, float("nan"), float("nan"), len(i))
     drawn = np.concatenate(
         [_correlation(own, left(_moved(y, order[at : at + CHUNK]))) for at in range(0, len(order), CHUNK)]
     )
-    if (order == np.arange(order.shape[1])).all() or not np.isfinite(value):
-        return Agreement(value, float("nan"), float("nan"), len(i))
     p = float(counted_p(np.nan_to_num(drawn, nan=-1)[:, None], np.array([value]))[0])
     return Agreement(value, _corrected(value, [_correlation(left(h[:, 0]), left(h[:, 1])) for h in half]), p, len(i))
 
@@ -276,10 +265,9 @@ def layers_compared(
     ):
         units = [min(len(table.own(at)) for table in tables) for at in range(len(functions))]
         ends = [percentiles(value[f : f + 1], resampled[:, f : f + 1], units[f]) for f in range(len(functions))]
-        limit = 1.0
         result[name] = ("function", value)
         for end, place in (("_low", 0), ("_high", 1)):
-            result[name + end] = ("function", np.clip([e[place][0] for e in ends], -limit, limit))
+            result[name + end] = ("function", np.clip([e[place][0] for e in ends], -1, 1))
     return result
 
 
@@ -293,18 +281,18 @@ def heads_compared(
     """
     from scipy.stats import hypergeom
 
-    flat = [ranked(m, s).reshape(len(m), -1) for m, s in zip((one, other), signs, strict=True)]
-    heads = flat[0].shape[1]
-    k = max(1, round(TOP * heads))
-    tops = [np.argsort(-f, axis=1, kind="stable")[:, :k] for f in flat]
-    common = np.array([len(np.intersect1d(a, b)) for a, b in zip(*tops, strict=True)])
-    values = spearman(*(m.reshape(len(m), -1) for m in (one, other)))
+    dims = ("function", "layer", "head")
+    maps = {name: xr.DataArray(values, dims=dims) for name, values in (("one", one), ("other", other))}
+    found = agreement(maps, dict(zip(maps, signs, strict=True))).isel(one_method=0, other_method=1, drop=True)
+    heads = one[0].size
+    k = round(float(found["agreement_chance"]) * heads)
+    common = np.rint(found["agreement_top"].values * k)
     return xr.Dataset(
         {
-            "overlap": ("function", common / k),
+            "overlap": found["agreement_top"],
             "overlap_p": ("function", hypergeom.sf(common - 1, heads, k, k)),
-            "head_agreement": ("function", values),
-            "overlap_chance": k / heads,
+            "head_agreement": found["agreement"],
+            "overlap_chance": found["agreement_chance"],
         }
     )
 

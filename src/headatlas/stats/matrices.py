@@ -82,8 +82,8 @@ def regression(
     result = {}
     for name in same:
         rule = _Rule.of(matrix[rows, columns], same, name)
-        own = _codes([labels[name]])
-        cell = _codes([np.zeros(len(own)), *(labels[other] for other in same if other != name)])
+        own = codes([labels[name]])
+        cell = codes([np.zeros(len(own)), *(labels[other] for other in same if other != name)])
         effect = p = float("nan")
         if rule.overlap <= DETERMINED and rule.freedom > 0:
             effect = rule.effect
@@ -109,7 +109,7 @@ def _p(
     rule: "_Rule", label: Int[np.ndarray, " task"], cell: Int[np.ndarray, " task"], order: Int[np.ndarray, "draw task"]
 ) -> float:
     """Return the p of a factor, its labels exchanged within cells; NaN if every cell has one label only."""
-    if _codes([cell, label]).max() == cell.max():
+    if codes([cell, label]).max() == cell.max():
         return float("nan")
     rows, columns = np.triu_indices(len(label), 1)
 
@@ -120,7 +120,7 @@ def _p(
     return float(counted_p(np.concatenate(drawn)[:, None], found(label[None]))[0])
 
 
-def _codes(labels: Sequence[np.ndarray]) -> Int[np.ndarray, " task"]:
+def codes(labels: Sequence[np.ndarray]) -> Int[np.ndarray, " task"]:
     """Return a number for every combination of labels."""
     codes = np.stack([np.unique(label, return_inverse=True)[1] for label in labels])
     return np.unique(codes, axis=1, return_inverse=True)[1].reshape(-1)

@@ -29,7 +29,15 @@ def markdown(validation: xr.Dataset) -> str:
             "",
             "The set names no tasks: chosen and tested on questions of the same form, which is a weaker test.",
         ]
-    lines += ["", "## In short", "", *_verdict(validation, part, functions, k), "", "## What removing them costs", ""]
+    lines += [
+        "",
+        "## In short",
+        "",
+        *(f"{n}. {line}" for n, line in enumerate(validation_short(validation), start=1)),
+        "",
+        "## What removing them costs",
+        "",
+    ]
     lines += [
         f"The {k} most specific heads of each function, removed (rows), on each function's tasks (columns):",
         "",
@@ -96,8 +104,11 @@ def _answers(validation: xr.Dataset, functions: list[str], k: int) -> list[str]:
     return lines
 
 
-def _verdict(validation: xr.Dataset, part: xr.Dataset, functions: list[str], k: int) -> list[str]:
-    """Return the sentences for someone who reads no more."""
+def validation_short(validation: xr.Dataset) -> list[str]:
+    """Return a validation in a few sentences for someone who reads no more."""
+    k = int(validation.attrs["k_of_matrix"])
+    part = validation.sel(k=k, outcome=str(validation["outcome"].values[0]))
+    functions = [str(f) for f in part["function"].values]
     own = {what: _beyond(part, what, functions) for what in ("specific", "whole")}
     selective = [f for f in functions if float(part["selectivity_low"].sel(tested="specific", function=f)) > 0]
     n = len(functions)
@@ -106,26 +117,25 @@ def _verdict(validation: xr.Dataset, part: xr.Dataset, functions: list[str], k: 
     total = n * (n - 1) // 2
     worst = _most_hurt(part, functions)
     lines = [
-        f"1. The {k} most specific heads of a function, removed, cost its held-out tasks more than matched random "
+        f"The {k} most specific heads of a function, removed, cost its held-out tasks more than matched random "
         f"heads for {len(own['specific'])} of {n} functions ({_listed(own['specific'])}); the {k} that matter most to "
         f"it, for {len(own['whole'])} ({_listed(own['whole'])}).",
-        f"2. They cost their own function more than any other one for {len(worst)} of {n} ({_listed(worst)}), and "
+        f"They cost their own function more than any other one for {len(worst)} of {n} ({_listed(worst)}), and "
         "selectively, beyond random heads, with an interval above 0, for "
         f"{len(selective)} ({_listed(selective)}).",
-        f"3. Double dissociation (each one's heads cost its own tasks more than the other's do) is shown for "
+        f"Double dissociation (each one's heads cost its own tasks more than the other's do) is shown for "
         f"{len(pairs)} of {total} pairs of functions at q < {ALPHA}.",
     ]
     if "answer_excess_low" in validation:
         told = validation["answer_excess_low"].sel(score="exact", tested="specific")
         worse = [f for f in functions if float(told.sel(measured=f)) > 0]
         lines.append(
-            "4. In the model's own answers (exact match) the specific heads cost more than random ones for "
+            "In the model's own answers (exact match) the specific heads cost more than random ones for "
             f"{len(worse)} of {n} functions ({_listed(worse)})."
         )
     if failed := [function_title(f) for f in functions if f not in own["specific"]]:
         lines.append(
-            f"{len(lines) + 1}. Not shown: that the map's specific heads of {names(failed)} carry it on tasks that did "
-            "not choose them."
+            f"Not shown: that the map's specific heads of {names(failed)} carry it on tasks that did not choose them."
         )
     return lines
 

@@ -1,35 +1,27 @@
 // Several models: matrices side by side, pairs of tasks, one picture of the tasks, functions, layers.
 
-const TINTS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777", "#EE8866", "#44BB99", "#BBBBBB"];
-const titleOf = (f) => DATA.functions.find((one) => one.id === f)?.title ?? f;
-const tintOf = (f) => TINTS[Math.max(0, DATA.functions.findIndex((one) => one.id === f)) % TINTS.length];
-const isDark = () => (document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"];
 
-function ramp(top) {
-  const inner = isDark() ? d3.piecewise(d3.interpolateRgb, ["#b5d8ff", "#3d7fd0", "#1d242f", "#cf5044", "#ffc4ad"]) : (t) => d3.interpolateRdBu(1 - t);
-  return (value) => (Number.isFinite(value) ? inner(Math.max(0, Math.min(1, 0.5 + value / top / 2))) : "gray");
-}
 const likeness = (m, i, j) => unpack(DATA.similarity)[(m * DATA.tasks.length + i) * DATA.tasks.length + j];
 
 function matrices() {
-  const n = DATA.tasks.length, order = DATA.order, names = order.map((i) => DATA.tasks[i].name);
+  const n = DATA.tasks.length, names = DATA.tasks.map((t) => t.name);
   const off = [];
   DATA.models.forEach((_, m) => { for (let i = 0; i < n; i++) for (let j = 0; j < i; j++) off.push(Math.abs(likeness(m, i, j))); });
-  const paint = ramp(d3.quantile(off.sort(d3.ascending), 0.99) || 1), size = Math.min(wide(560), Math.max(280, wide(2000) / Math.min(2, DATA.models.length) - 30));
+  const paint = painter(d3.quantile(off.sort(d3.ascending), 0.99) || 1), size = Math.min(wide(560), Math.max(280, wide(2000) / Math.min(2, DATA.models.length) - 30));
   return DATA.models.map((model, m) => {
-    const rows = order.flatMap((i) => order.map((j) => ({ a: DATA.tasks[i].name, b: DATA.tasks[j].name, i, j, value: likeness(m, i, j) })));
+    const rows = DATA.tasks.flatMap((s, i) => DATA.tasks.map((t, j) => ({ a: s.name, b: t.name, i, j, value: likeness(m, i, j) })));
     const tell = (r) => `${short(r.a, 40)} (${short(titleOf(DATA.tasks[r.i].function), 30)})\n${short(r.b, 40)} (${short(titleOf(DATA.tasks[r.j].function), 30)})\n` + DATA.models.map((one, k) => `${short(one, 30)}: ${number(likeness(k, r.i, r.j), 1)}`).join("\n");
     const drawn = plot({
       width: size, height: size + 10, marginLeft: 14, marginBottom: 14, marginTop: 4, marginRight: 4, x: { axis: null, domain: names, padding: 0 }, y: { axis: null, domain: names, padding: 0 }, color: { type: "identity" },
       ariaLabel: `Similarity of every two tasks' maps in ${short(model)}`,
-      marks: [Plot.cell(rows, { x: "b", y: "a", fill: (r) => paint(r.value) }), Plot.dot(order.map((i) => DATA.tasks[i]), { y: "name", frameAnchor: "left", dx: -6, r: 3, fill: (t) => tintOf(t.function) }),
-        Plot.dot(order.map((i) => DATA.tasks[i]), { x: "name", frameAnchor: "bottom", dy: 6, r: 3, fill: (t) => tintOf(t.function) }), Plot.tip(rows, Plot.pointer({ x: "b", y: "a", title: tell }))],
+      marks: [Plot.cell(rows, { x: "b", y: "a", fill: (r) => paint(r.value) }), Plot.dot(DATA.tasks, { y: "name", frameAnchor: "left", dx: -6, r: 3, fill: (t) => tint(t.function) }),
+        Plot.dot(DATA.tasks, { x: "name", frameAnchor: "bottom", dy: 6, r: 3, fill: (t) => tint(t.function) }), Plot.tip(rows, Plot.pointer({ x: "b", y: "a", title: tell }))],
     });
     return figure(`similarity-${m + 1}`, el("b", {}, text(short(model, 60))), drawn, rows.map((r) => ({ model, task: r.a, other_task: r.b, similarity: r.value })));
   });
 }
-const legend = () => el("p", { class: "legend" }, DATA.functions.filter((f) => DATA.tasks.some((t) => t.function === f.id)).map((f) => el("span", {}, el("i", { style: { backgroundColor: tintOf(f.id) } }), text(short(f.title)))));
+const legend = () => el("p", { class: "legend" }, DATA.functions.filter((f) => DATA.tasks.some((t) => t.function === f.id)).map((f) => el("span", {}, el("i", { style: { backgroundColor: tint(f.id) } }), text(short(f.title)))));
 
 function pairsFigure(pair) {
   const [a, b] = pair.at, rows = [];
@@ -46,7 +38,7 @@ function picture() {
   const rows = DATA.models.flatMap((model, m) => DATA.tasks.map((t, i) => ({ model, m, ...t, x: DATA.places[m][i][0], y: DATA.places[m][i][1] })));
   const drawn = plot({
     width: wide(560), height: 460, inset: 12, x: { axis: null }, y: { axis: null }, symbol: { domain: DATA.models, range: SHAPES.slice(0, DATA.models.length) }, ariaLabel: "Tasks in one picture",
-    marks: [Plot.line(rows, { x: "x", y: "y", z: (r) => `${r.function}|${r.name}`, stroke: (r) => tintOf(r.function), strokeOpacity: 0.5 }), Plot.dot(rows, { x: "x", y: "y", symbol: "model", fill: (r) => tintOf(r.function), r: 4 }),
+    marks: [Plot.line(rows, { x: "x", y: "y", z: (r) => `${r.function}|${r.name}`, stroke: (r) => tint(r.function), strokeOpacity: 0.5 }), Plot.dot(rows, { x: "x", y: "y", symbol: "model", fill: (r) => tint(r.function), r: 4 }),
       Plot.tip(rows, Plot.pointer({ x: "x", y: "y", title: (r) => `${short(r.name, 40)}\n${short(titleOf(r.function), 40)}\n${short(r.model, 40)}` }))],
     color: { type: "identity" },
   });
@@ -87,15 +79,14 @@ function agreements() {
 }
 
 function render() {
-  if (state.theme) document.documentElement.dataset.theme = state.theme;
+  setTheme();
   if (DATA.similarity) {
     $("matrices").replaceChildren(...matrices());
     $("rest").replaceChildren(legend(), agreements(), el("div", { class: "columns" }, picture(), ...DATA.pairs.slice(0, 6).map(pairsFigure)), functionsTable(), layers());
   } else $("rest").replaceChildren(agreements(), functionsTable(), layers());
 }
 readState();
-$("theme").addEventListener("click", () => { const next = isDark() ? "light" : "dark"; document.documentElement.dataset.theme = next; go({ theme: next }); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
+watchTheme(render);
 let width = innerWidth;
 addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; render(); } });
 render();

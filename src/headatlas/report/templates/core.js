@@ -179,6 +179,37 @@ function plot(options) {
   return drawn;
 }
 
+// -- colours ----------------------------------------------------------------------------------------------------
+
+const TINTS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777", "#EE8866", "#44BB99", "#BBBBBB"];
+const tint = (id) => TINTS[Math.max(0, DATA.functions.findIndex((f) => f.id === id)) % TINTS.length];
+const titleOf = (id) => DATA.functions.find((f) => f.id === id)?.title ?? id;
+
+const isDark = () => {
+  const told = document.documentElement.dataset.theme;
+  return told ? told === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+// From blue over the paper's own tone to red, 0 to 1.
+const DARK = d3.piecewise(d3.interpolateRgb, ["#b5d8ff", "#3d7fd0", "#1d242f", "#cf5044", "#ffc4ad"]);
+const diverging = () => (isDark() ? DARK : (t) => d3.interpolateRdBu(1 - t));
+// The colour of a value on a scale from -top to top.
+function painter(top) {
+  const ramp = diverging();
+  return (value) => (Number.isFinite(value) ? ramp(Math.max(0, Math.min(1, 0.5 + value / top / 2))) : "gray");
+}
+function watchTheme(draw) {
+  $("theme").addEventListener("click", () => {
+    const next = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    go({ theme: next });
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}
+function setTheme() {
+  if (state.theme) document.documentElement.dataset.theme = state.theme;
+  else delete document.documentElement.dataset.theme;
+}
+
 // -- what is asked for ------------------------------------------------------------------------------------------
 
 const method = (id = state.m) => DATA.methods.find((m) => m.id === id) ?? DATA.methods[0];

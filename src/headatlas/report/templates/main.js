@@ -21,8 +21,7 @@ function render() {
     if (view === state.v) tab.setAttribute("aria-current", "page");
     tab.setAttribute("href", link({ v: view }));
   }
-  if (state.theme) document.documentElement.dataset.theme = state.theme;
-  else delete document.documentElement.dataset.theme;
+  setTheme();
   if (state.v === "maps") { setControls(); drawGrid(); } else drawView(state.v);
   drawCard();
 }
@@ -34,10 +33,9 @@ buildControls();
 for (const tab of document.querySelectorAll("nav.views a")) {
   tab.addEventListener("click", (event) => { event.preventDefault(); go({ v: tab.dataset.view }, { push: true }); scrollTo(0, 0); });
 }
-$("theme").addEventListener("click", () => { const next = isDark() ? "light" : "dark"; document.documentElement.dataset.theme = next; go({ theme: next }); });
+watchTheme(render);
 addEventListener("hashchange", () => { readState(); render(); });
 addEventListener("popstate", () => { readState(); render(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 addEventListener("resize", () => render());
 addEventListener("keydown", (event) => { if (event.key === "Escape" && state.h && !event.target.closest(".panel")) go({ h: "", n: "" }); });
 addEventListener("beforeprint", () => { printing = true; for (const view of Object.keys(VIEWS)) { if (view !== "maps") drawView(view); $(`view-${view}`).hidden = false; } document.querySelectorAll("main details").forEach((one) => { one.open = true; }); });

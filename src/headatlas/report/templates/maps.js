@@ -11,18 +11,12 @@ const FDRS = [0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3];
 const WHATS = { importance: "importance", specific: "specific part (minus the mean over functions)" };
 const SIGNS = { signed: "signed", absolute: "absolute values", positive: "positive part" };
 
-const isDark = () => {
-  const told = document.documentElement.dataset.theme;
-  return told ? told === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-};
 // 256 colours, as bytes: diverging about 0 (blue works against, red supports), or rising.
 const tables = new Map();
-function colours(diverging) {
-  const key = `${diverging}${isDark()}`;
+function colours(signed) {
+  const key = `${signed}${isDark()}`;
   if (!tables.has(key)) {
-    const ramp = diverging
-      ? isDark() ? d3.piecewise(d3.interpolateRgb, ["#b5d8ff", "#3d7fd0", "#1d242f", "#cf5044", "#ffc4ad"]) : (t) => d3.interpolateRdBu(1 - t)
-      : d3.interpolateViridis;
+    const ramp = signed ? diverging() : d3.interpolateViridis;
     const bytes = new Uint8ClampedArray(256 * 3);
     for (let i = 0; i < 256; i++) {
       const c = d3.rgb(ramp(i / 255));
@@ -44,6 +38,13 @@ function endOf(values) {
   const largest = sizes[sizes.length - 1] ?? 0;
   const tail = sizes[Math.floor(0.995 * (sizes.length - 1))] ?? 0;
   return nice(tail > 0 && largest > 3 * tail ? tail : largest);
+}
+
+const ends = new Map(); // sorting 41,000 values for every step of a slider would be felt
+function endFor(m, what, sign, values) {
+  const key = [m.id, what, sign].join("\u0001");
+  if (!ends.has(key)) ends.set(key, endOf(values ?? of(m, what)));
+  return ends.get(key);
 }
 
 // A heat map: layer 0 at the bottom, as published. `onpick(head)`, `onhover(head, event)`.
@@ -85,10 +86,10 @@ class HeatMap {
     this.node.addEventListener("pointerleave", (event) => onhover?.(null, event));
     this.node.addEventListener("click", (event) => { const head = at(event); if (head !== null) onpick?.(head, event); });
   }
-  draw(values, end, diverging) {
-    const bytes = colours(diverging), data = this.pixels.data;
+  draw(values, end, signed) {
+    const bytes = colours(signed), data = this.pixels.data;
     const [heads, layers] = [DATA.heads.length, DATA.layers.length];
-    const scale = (diverging ? 127.5 : 255) / end, shift = diverging ? 127.5 : 0;
+    const scale = (signed ? 127.5 : 255) / end, shift = signed ? 127.5 : 0;
     for (let layer = 0; layer < layers; layer++) {
       let pixel = (layers - 1 - layer) * heads * 4;
       for (let i = layer * heads; i < (layer + 1) * heads; i++, pixel += 4) {
@@ -121,7 +122,7 @@ class HeatMap {
 
 // -- the grid ---------------------------------------------------------------------------------------------------
 
-const grid = { panels: [], cursor: null, focus: 0 };
+const grid = { panels: [], cursor: null };
 
 function chosenWhat(m) { return state.w === "specific" && m.maps.specific ? "specific" : "importance"; }
 function chosenSign(m) { return SIGNS[state.g] ? state.g : chosenWhat(m) === "specific" ? "signed" : m.sign; }
@@ -224,8 +225,8 @@ function buildGrid() {
 
 function drawGrid() {
   const m = method(), what = chosenWhat(m), sign = chosenSign(m), values = readAs(of(m, what), sign);
-  const diverging = sign === "signed" && state.s !== "rank";
-  const sharedEnd = state.s === "shared" ? endOf(values) : null;
+  const signed = sign === "signed" && state.s !== "rank";
+  const sharedEnd = state.s === "shared" ? endFor(m, what, sign, values) : null;
   const picked = headAt(state.h);
   let total = 0;
   grid.panels.forEach((panel, f) => {
@@ -234,25 +235,25 @@ function drawGrid() {
     if (state.s === "rank") {
       const rank = rankOf(m, f, what, sign);
       panel.map.draw(Float32Array.from(rank, (r) => 1 - (r - 1) / Math.max(1, N - 1)), 1, false);
-    } else panel.map.draw(own, end, diverging);
+    } else panel.map.draw(own, end, signed);
     const heads = passing(m, f);
     total += heads.length;
     panel.map.frame(heads);
-    panel.map.outline.classList.toggle("light", !diverging);
+    panel.map.outline.classList.toggle("light", !signed);
     panel.map.place(panel.map.chosen, picked);
     panel.note.textContent = `${state.s === "panel" ? `colours to ${number(end)} · ` : ""}${heads.length ? `${heads.length} outlined` : ""}`;
   });
-  drawBar(sharedEnd, diverging, m, what, sharedEnd !== null && values.some((v) => Math.abs(v) > sharedEnd * (1 + 1e-6)));
+  drawBar(sharedEnd, signed, m, what, sharedEnd !== null && values.some((v) => Math.abs(v) > sharedEnd * (1 + 1e-6)));
   const by = outlineBy(m), names = { q_specific: "specific to the function", q: "important for the function" };
   $("outlined").textContent = `${total} heads outlined${by ? `: ${names[by]}, q < ${Number(state.q) || 0.05}` : ""}${Number(state.t) ? `, at least ${number(Number(state.t))}` : ""}.`;
 }
 
-function drawBar(end, diverging, m, what, beyond) {
-  const bytes = colours(diverging), canvas = el("canvas", { width: 256, height: 1 }), context = canvas.getContext("2d");
+function drawBar(end, signed, m, what, beyond) {
+  const bytes = colours(signed), canvas = el("canvas", { width: 256, height: 1 }), context = canvas.getContext("2d");
   const pixels = context.createImageData(256, 1);
   for (let i = 0; i < 256; i++) pixels.data.set([bytes[3 * i], bytes[3 * i + 1], bytes[3 * i + 2], 255], 4 * i);
   context.putImageData(pixels, 0, 0);
-  const ends = state.s === "rank" ? ["lowest", "", "highest"] : end === null ? [diverging ? "against" : "0", "", diverging ? "supports" : "panel's highest"] : diverging ? [number(-end) + (beyond ? " and below" : ""), "0", number(end) + (beyond ? " and above" : "")] : ["0", number(end / 2), number(end) + (beyond ? " and above" : "")];
+  const ends = state.s === "rank" ? ["lowest", "", "highest"] : end === null ? [signed ? "against" : "0", "", signed ? "supports" : "panel's highest"] : signed ? [number(-end) + (beyond ? " and below" : ""), "0", number(end) + (beyond ? " and above" : "")] : ["0", number(end / 2), number(end) + (beyond ? " and above" : "")];
   const bar = svg("svg", { viewBox: "0 0 300 34", width: 300, class: "bar", role: "img", "aria-label": "Colour scale" },
     svg("image", { x: 20, y: 2, width: 260, height: 12, preserveAspectRatio: "none", href: canvas.toDataURL() }),
     ...ends.map((label, i) => svg("text", { x: 20 + 130 * i, y: 28, "text-anchor": ["start", "middle", "end"][i] }, label)));
@@ -300,7 +301,7 @@ function buildControls() {
   q.lastChild.addEventListener("input", (event) => go({ q: String(FDRS[Number(event.target.value)]) }));
   const t = slider("t", "at least", { min: 0, max: 100, step: 1 }, "Heads are outlined only if their value is at least this large.");
   t.lastChild.addEventListener("input", (event) => {
-    const top = endOf(of(method(), chosenWhat(method())));
+    const top = endFor(method(), chosenWhat(method()), "signed");
     go({ t: event.target.value === "0" ? "" : String(Number((Number(event.target.value) / 100 * top).toPrecision(2))) });
   });
   const saves = el("span", { class: "tools" },
@@ -324,7 +325,7 @@ function setControls() {
     const key = node.dataset.key;
     if (key === "q") { node.value = FDRS.indexOf(Number(state.q) || 0.05); node.previousSibling.querySelector("output").textContent = `q < ${Number(state.q) || 0.05}`; }
     else if (key === "t") {
-      const top = endOf(of(m, chosenWhat(m)));
+      const top = endFor(m, chosenWhat(m), "signed");
       node.value = Math.round((Number(state.t) || 0) / top * 100);
       node.previousSibling.querySelector("output").textContent = Number(state.t) ? number(Number(state.t)) : "any value";
     } else node.value = key === "m" ? m.id : state[key];

@@ -156,23 +156,19 @@ function taskPickers(m) {
   const make = (key, label) => { const select = el("select", { onchange: (event) => go({ [key]: event.target.value }) }, [el("option", { value: "" }, "–"), ...m.tasks.names.map((name) => el("option", { value: name }, short(name, 50)))]); select.value = state[key]; return el("label", { class: "inline" }, label, select); };
   return el("p", {}, make("a", "Task "), make("b", " beside "));
 }
-const TINTS = ["#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377", "#777777", "#EE8866", "#44BB99", "#BBBBBB"];
-const tint = (id) => TINTS[Math.max(0, DATA.functions.findIndex((f) => f.id === id)) % TINTS.length];
-
 function matrixFigure(m, s) {
   const n = s.names.length, matrix = unpack(s.matrix), names = s.order.map((i) => s.names[i]);
   const rows = [];
   for (const i of s.order) for (const j of s.order) rows.push({ a: s.names[i], b: s.names[j], fa: s.function[i], fb: s.function[j], value: i === j ? s.reliability[i] : matrix[i * n + j], same: i === j });
   const top = d3.quantile(rows.map((r) => Math.abs(r.value)).filter(Number.isFinite).sort(d3.ascending), 0.99) || 1;
   const side = Math.max(320, Math.min(wide(860), 13 * n + 220)), label = 190;
-  const ramp = d3.scaleLinear([0, 255], [-top, top]), bytes = colours(true);
-  const paint = (v) => { if (!Number.isFinite(v)) return "gray"; const i = 3 * Math.max(0, Math.min(255, Math.round(ramp.invert(v)))); return `rgb(${bytes[i]},${bytes[i + 1]},${bytes[i + 2]})`; };
+  const paint = painter(top);
   const drawn = plot({
     width: side, height: side - label + 30, marginLeft: label, marginTop: 8, marginBottom: 16, x: { axis: null, domain: names, padding: 0 }, y: { label: null, domain: names, padding: 0, tickFormat: (t) => short(t, 30), tickSize: 0 }, color: { type: "identity" },
     ariaLabel: "Similarity of every two tasks' maps, tasks in the order of their clusters",
     marks: [Plot.cell(rows, { x: "b", y: "a", fill: (r) => paint(r.value) }),
       Plot.dot(s.order.map((i) => ({ t: s.names[i], f: s.function[i] })), { y: "t", frameAnchor: "left", dx: -4, r: 3, fill: (r) => tint(r.f), clip: false }),
-      Plot.tip(rows, Plot.pointer({ x: "b", y: "a", title: (r) => `${short(r.a, 40)} (${short(DATA.functions.find((f) => f.id === r.fa)?.title ?? r.fa, 30)})\n${short(r.b, 40)} (${short(DATA.functions.find((f) => f.id === r.fb)?.title ?? r.fb, 30)})\n${r.same ? "reliability" : "similarity"} ${number(r.value, 1)}` }))],
+      Plot.tip(rows, Plot.pointer({ x: "b", y: "a", title: (r) => `${short(r.a, 40)} (${short(titleOf(r.fa), 30)})\n${short(r.b, 40)} (${short(titleOf(r.fb), 30)})\n${r.same ? "reliability" : "similarity"} ${number(r.value, 1)}` }))],
   });
   drawn.addEventListener("click", () => drawn.value && go({ a: drawn.value.a, b: drawn.value.a === drawn.value.b ? "" : drawn.value.b }, { push: true }));
   const legend = el("p", { class: "legend" }, DATA.functions.filter((f) => s.function.includes(f.id)).map((f) => el("span", {}, el("i", { style: { backgroundColor: tint(f.id) } }), text(short(f.title)))));
@@ -199,8 +195,7 @@ function dissociationFigure() {
   const [, F, M, K] = v.effect.shape, effect = unpack(v.effect), low = unpack(v.effect_low), high = unpack(v.effect_high), k = v.ks.indexOf(v.k);
   const rows = [];
   v.functions.forEach((f, i) => v.functions.forEach((g, j) => { const at = (i * M + j) * K + k; rows.push({ removed: short(f.title, 24), asked: short(g.title, 24), value: effect[at], low: low[at], high: high[at], q: v.double_q[i][j] }); }));
-  const top = d3.max(rows, (r) => Math.abs(r.value)) || 1, bytes = colours(true), names = v.functions.map((f) => short(f.title, 24));
-  const paint = (value) => { const i = 3 * Math.round(127.5 + 127 * value / top); return `rgb(${bytes[i]},${bytes[i + 1]},${bytes[i + 2]})`; };
+  const paint = painter(d3.max(rows, (r) => Math.abs(r.value)) || 1), names = v.functions.map((f) => short(f.title, 24));
   const bright = (value) => { const c = d3.lab(paint(value)); return c.l > 55 ? "#111" : "#fff"; };
   const size = wide(700);
   const drawn = plot({
