@@ -97,6 +97,7 @@ def test_without_enough_for_controls_the_reason_is_told(tmp_path):
     assert check_questions("controlled", controls=False).controls == {}
 
 
+@pytest.mark.slower
 def test_controls_of_a_large_set_are_fitted_on_a_random_part(tmp_path):
     n = MOST_STEPS // 2 + 500
     records = [record(i, functions=("a", "b") if i < n // 2 else ("a", "c")) for i in range(n)]

@@ -38,6 +38,7 @@ def test_it_finds_the_right_answers_likelier_than_foils(smollm):
     assert wins.mean() > 0.6
 
 
+@pytest.mark.slower
 def test_generated_answers_are_pooled_at_their_own_tokens(smollm, questions):
     atlas = ha.measure(
         smollm, questions, methods=[Probe(refits=1, null_refits=1, epochs=1)], answers="generated", seed=3

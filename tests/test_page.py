@@ -340,6 +340,7 @@ def test_a_frame_in_a_notebook_works_without_an_address(browser, atlas, tmp_path
     page.close()
 
 
+@pytest.mark.slower
 def test_the_largest_models_stay_usable(browser, tmp_path):
     """80 layers x 64 heads, 8 functions, 5 methods: opened in two seconds, drawn anew in a tenth."""
     methods = ("ablation", "probe", "attribution", "dla", "knockouts")

@@ -63,6 +63,7 @@ def test_a_head_planted_for_one_function_supports_that_one():
     assert float(result["importance"].sel(function=F[1])[2, 0]) > 0.3
 
 
+@pytest.mark.slower
 @pytest.mark.parametrize("method", [Probe(**FAST), LinearProbe()])
 def test_shuffled_labels_are_not_called(method):
     called = []

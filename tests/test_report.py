@@ -264,6 +264,7 @@ def test_a_map_ends_with_its_page(tmp_path):
     assert (tmp_path / "run" / "report.html").is_file()
 
 
+@pytest.mark.slower
 def test_pages_of_the_default_size_and_of_the_largest_are_small_enough():
     default = made_atlas(layers=30, heads=9, tasks=7, items=10)
     assert len(page(default, made_beside(default)).encode()) < 8e6

@@ -94,6 +94,7 @@ def test_functions_with_nothing_in_common_have_no_general_share(functions):
     assert np.mean(shares) < 0.05
 
 
+@pytest.mark.slower
 @pytest.mark.parametrize("functions", [2, 8])
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_the_general_share_is_the_planted_one_and_its_interval_covers(functions, share):
@@ -192,6 +193,7 @@ def test_exchanged_tasks_are_uniform_where_there_is_nothing_also_with_unequal_sp
 # -- tasks ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slower
 @pytest.mark.parametrize("shared_groups", [False, True])
 def test_tasks_with_effects_of_their_own_call_no_head(shared_groups):
     """Items of one template are one piece of evidence. With items as the unit, half of the heads would be called."""

@@ -262,6 +262,7 @@ def write_tasks(path):
     return path
 
 
+@pytest.mark.slower
 def test_the_command_from_an_atlas_to_its_files_and_what_it_refuses(tmp_path, capsys):
     model, other = save_tiny(tmp_path / "tiny"), save_tiny(tmp_path / "other", seed=1)
     asked, atlas = write_tasks(tmp_path / "tasks.jsonl"), tmp_path / "atlas"
